@@ -1,0 +1,1 @@
+"""Frontdesk: a self-hosted WhatsApp assistant. The map of the house is in README.md."""

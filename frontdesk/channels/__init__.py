@@ -1,0 +1,227 @@
+"""Channels: the only code that knows a messaging provider's API. Every channel file has one shape, `Channel` below.
+
+A channel turns a webhook body into the events of this file and a message into one API call. It decides nothing, stores
+nothing and never retries: `flows` does.
+"""
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Protocol
+
+KINDS = {"cloud": "frontdesk.channels.cloud:CloudChannel"}
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whom an event speaks of, by every name the provider gave. At least one of `phone` and `user_id` is set.
+
+    `phone`: digits only, with country code (a wa_id). `user_id`: a business-scoped user id such as "DE.1A2b".
+    """
+
+    phone: str | None = None
+    user_id: str | None = None
+    parent_user_id: str | None = None
+    username: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A file the customer sent, still at the provider. `media_id` is good for 7 days (WhatsApp)."""
+
+    media_id: str | None
+    mime_type: str | None = None
+    sha256: str | None = None
+    filename: str | None = None
+    caption: str | None = None
+    voice: bool = False
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderError:
+    code: int | None
+    title: str
+    details: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InboundMessage:
+    """One message a customer sent.
+
+    `kind` is the provider's type ("text", "image", "location" …). `text` is what the model and a person read, in words,
+    for every kind. `answerable`: an answer is owed (false for reactions, system notes, groups, calls, unsupported …).
+    `raw` is the provider's message object as it came. `at` is UTC epoch seconds as the provider gave it.
+    """
+
+    number_external_id: str
+    person: Person
+    external_id: str
+    at: float
+    kind: str
+    text: str
+    answerable: bool
+    raw: dict[str, Any]
+    media: Media | None = None
+    reply_to_external_id: str | None = None
+    group_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEdited:
+    """The customer changed an earlier message: `text` replaces its words."""
+
+    number_external_id: str
+    person: Person
+    external_id: str
+    original_external_id: str
+    at: float
+    text: str
+    raw: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRevoked:
+    """The customer deleted an earlier message for everyone."""
+
+    number_external_id: str
+    person: Person
+    external_id: str
+    original_external_id: str
+    at: float
+    raw: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChange:
+    """What became of a message we sent: "sent", "delivered", "read", "played" or "failed".
+
+    `callback_data` is what we put into `biz_opaque_callback_data` (None where the message was sent by something else).
+    """
+
+    number_external_id: str
+    external_id: str
+    status: str
+    at: float
+    callback_data: str | None
+    errors: tuple[ProviderError, ...]
+    person: Person
+    raw: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """A message the business itself sent from another place (the phone app). Never triggers an answer."""
+
+    number_external_id: str
+    person: Person
+    external_id: str
+    at: float
+    kind: str
+    text: str
+    raw: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PersonChanged:
+    """The same customer under a new phone number or user id: `old` and `new` belong to one contact."""
+
+    number_external_id: str
+    old: Person
+    new: Person
+    at: float
+    text: str
+    external_id: str | None
+    raw: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MarketingPreference:
+    """The customer's own switch for marketing: `stopped` True (stop) or False (resume)."""
+
+    number_external_id: str
+    person: Person
+    stopped: bool
+    at: float
+    raw: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountEvent:
+    """Anything about the account rather than a customer (template status, quality, alerts, calls' statuses, history …).
+
+    `account_id` is the WABA id. `number_external_id` is None where the event names no number.
+    """
+
+    account_id: str
+    number_external_id: str | None
+    field: str
+    raw: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A part of a body that could not be understood, kept whole: `reason` for the operator, `raw` as JSON-able data."""
+
+    reason: str
+    raw: Any
+
+
+Event = (
+    InboundMessage
+    | MessageEdited
+    | MessageRevoked
+    | StatusChange
+    | Echo
+    | PersonChanged
+    | MarketingPreference
+    | AccountEvent
+    | Rejected
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """The number a call is made for: everything a channel needs to reach its provider. The token is in clear here."""
+
+    number_external_id: str
+    access_token: str = field(repr=False)
+    base_url: str = "https://graph.facebook.com"
+    version: str = "v25.0"
+    account_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The provider took the message (accepted, not delivered)."""
+
+    external_id: str
+    person: Person | None = None
+
+
+class Channel(Protocol):
+    """One shape for every channel. One instance serves a process and is safe to use from several threads."""
+
+    def parse(self, body: bytes) -> list[Event]:
+        """Every event of one webhook body, in its order. Never raises: what is not understood is a `Rejected`."""
+        ...
+
+    def send_text(
+        self, sender: Sender, to: Person, text: str, *, callback_data: str, reply_to_external_id: str | None = None
+    ) -> Accepted:
+        """One API call. Raises a `SendError` of frontdesk.errors, nothing else."""
+        ...
+
+    def show_typing(self, sender: Sender, inbound_external_id: str) -> None:
+        """Mark the customer's message read and show 'typing…' (25 s on WhatsApp). Raises SendError."""
+        ...
+
+    def error_from_status(self, errors: tuple[ProviderError, ...]) -> Exception:
+        """The `SendError` that a failed status stands for: the same table as a refused call."""
+        ...
+
+
+def channel_class(kind: str) -> type:
+    """The class behind a number's `channel` column. Imported on first use: a process pays for what it serves."""
+    module_name, class_name = KINDS[kind].split(":")
+    return getattr(import_module(module_name), class_name)

@@ -1,0 +1,310 @@
+"""Every setting, in one table: its key, default, meaning and the values it takes. Read from the environment and `.env`.
+
+The environment wins over `.env`. `load()` checks everything at once and raises SettingsError naming the first wrong key;
+it never prints a secret. Each field of `Settings` is its key in lower case, and docs/settings.md is checked against it.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Callable, Mapping
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+from frontdesk.errors import SettingsError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _text(raw: str) -> str:
+    return raw
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(raw: str) -> int:
+        value = int(raw)
+        if not low <= value <= high:
+            raise ValueError
+        return value
+
+    read.wants = f"a whole number from {low} to {high}"
+    return read
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def read(raw: str) -> float:
+        value = float(raw)
+        if not low <= value <= high:
+            raise ValueError
+        return value
+
+    read.wants = f"a number from {low:g} to {high:g}"
+    return read
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def read(raw: str) -> str:
+        if raw not in choices:
+            raise ValueError
+        return raw
+
+    read.wants = "one of " + ", ".join(choices)
+    return read
+
+
+def _yes_or_no(raw: str) -> bool:
+    return {"yes": True, "true": True, "1": True, "on": True, "no": False, "false": False, "0": False, "off": False}[
+        raw.lower()
+    ]
+
+
+_yes_or_no.wants = "yes or no"
+
+
+def _web_address(raw: str) -> str:
+    address = raw if "://" in raw else f"http://{raw}"
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError
+    _ = parts.port  # raises ValueError on a port that is no port
+    return address.rstrip("/")
+
+
+_web_address.wants = "an address such as https://example.com"
+
+
+def _ollama_address(raw: str) -> str:
+    """Like Ollama's own client a bare host means port 11434; unlike it, so does http://host (there it means port 80)."""
+    address = _web_address(raw)
+    return address if urlsplit(address).port else f"{address}:11434"
+
+
+_ollama_address.wants = "the Ollama server's address, such as http://127.0.0.1:11434"
+
+
+def _redis_address(raw: str) -> str:
+    if raw and not raw.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError
+    return raw
+
+
+_redis_address.wants = "redis://…, rediss://… or unix://…, or nothing to have bin/start run a Redis of its own"
+
+
+def _secret_list(raw: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in raw.split(",") if part.strip())
+
+
+_secret_list.wants = "one or more secrets, separated by commas"
+
+
+def _delays(raw: str) -> tuple[float, ...]:
+    values = tuple(float(part) for part in raw.split(","))
+    if not values or any(value < 0 for value in values):
+        raise ValueError
+    return values
+
+
+_delays.wants = "seconds, separated by commas, such as 10,60,300"
+
+
+def _version(raw: str) -> str:
+    if not (raw.startswith("v") and raw[1:].replace(".", "", 1).isdigit()):
+        raise ValueError
+    return raw
+
+
+_version.wants = "a Graph API version such as v25.0"
+
+
+def _long_secret(raw: str) -> str:
+    if raw and len(raw) < 32:
+        raise ValueError
+    return raw
+
+
+_long_secret.wants = "at least 32 characters, or nothing to have one made in DATA_DIR"
+
+
+def _setting(default: str, read: Callable[[str], Any], meaning: str, secret: bool = False) -> Any:
+    return field(repr=not secret, metadata={"default": default, "read": read, "meaning": meaning, "secret": secret})
+
+
+@dataclass(frozen=True)
+class Settings:
+    frontdesk_env: str = _setting(
+        "development",
+        _choice("development", "production"),
+        "`development` has the simulator; `production` has not, and asks for real credentials.",
+    )
+    data_dir: Path = _setting("data", Path, "Folder of the database, the secret key and Redis' files.")
+    secret_key: str = _setting(
+        "", _long_secret, "Encrypts stored tokens and signs sessions. Made on the first run when empty.", secret=True
+    )
+    log_level: str = _setting(
+        "info", _choice("debug", "info", "warning", "error"), "How much the processes print. Message text: debug only."
+    )
+
+    web_host: str = _setting("127.0.0.1", _text, "Address the web process listens on.")
+    web_port: int = _setting("8000", _whole(1, 65535), "Port the web process listens on.")
+    web_workers: int = _setting("2", _whole(1, 64), "Web processes.")
+    web_threads: int = _setting("8", _whole(1, 256), "Threads of each web process.")
+    simulator_port: int = _setting("8001", _whole(1, 65535), "Port of the simulator (development only).")
+
+    redis_url: str = _setting("", _redis_address, "Redis to use. Empty: `bin/start` runs one of its own in DATA_DIR.")
+    redis_appendfsync: str = _setting(
+        "everysec",
+        _choice("everysec", "always"),
+        "How soon our own Redis writes to disk. `always` loses no acknowledged message to a power cut, and is slower.",
+    )
+    sqlite_synchronous: str = _setting(
+        "normal",
+        _choice("normal", "full"),
+        "`normal` survives any crash of a process; `full` also loses no commit to a power cut.",
+    )
+
+    whatsapp_app_secrets: tuple[str, ...] = _setting(
+        "", _secret_list, "App secrets that webhooks may be signed with, separated by commas.", secret=True
+    )
+    whatsapp_verify_token: str = _setting(
+        "", _text, "The token you type into Meta's webhook form. Made on the first run when empty.", secret=True
+    )
+    graph_url: str = _setting("https://graph.facebook.com", _web_address, "The Graph API.")
+    graph_version: str = _setting("v25.0", _version, "Version of the Graph API.")
+    graph_timeout_seconds: float = _setting("20", _number(0.1, 120), "How long one call to the Graph API may take.")
+
+    ollama_host: str = _setting("http://127.0.0.1:11434", _ollama_address, "The Ollama server.")
+    ollama_model: str = _setting("llama3.2:3b", _text, "The model that answers, unless the client names another.")
+    ollama_num_ctx: int = _setting("4096", _whole(512, 1048576), "Context of the model, in tokens.")
+    ollama_num_predict: int = _setting("300", _whole(16, 8192), "Longest answer, in tokens.")
+    ollama_timeout_seconds: float = _setting(
+        "120", _number(0.1, 3600), "Total time one answer may take, loading the model not included."
+    )
+    ollama_load_timeout_seconds: float = _setting("600", _number(0.1, 7200), "Time the model may take to load.")
+
+    quiet_seconds: float = _setting(
+        "2", _number(0, 120), "An answer waits until the customer has been quiet this long (per client)."
+    )
+    longest_wait_seconds: float = _setting(
+        "15", _number(0, 600), "… but never longer than this after the first message (per client)."
+    )
+    stale_after_minutes: float = _setting(
+        "10", _number(0.01, 10080), "Older unanswered messages get one answer that begins with an apology (per client)."
+    )
+    patience_seconds: float = _setting(
+        "60", _number(1, 86400), "With the model away this long, the customer gets one holding message (per client)."
+    )
+    answer_after_holding: bool = _setting(
+        "yes", _yes_or_no, "Give the real answer when the model is back after a holding message (per client)."
+    )
+
+    send_retry_seconds: tuple[float, ...] = _setting("10,60,300", _delays, "Delays before each retry of a failed send.")
+    unknown_wait_seconds: float = _setting(
+        "120", _number(1, 3600), "How long a send without an answer waits for a status as proof before it is repeated."
+    )
+    lease_seconds: float = _setting(
+        "30", _number(2, 600), "Work of a process that died is taken over after this long; renewed every third of it."
+    )
+    sweep_seconds: int = _setting("15", _whole(1, 300), "How often the sweep looks for work that nobody carries.")
+    send_threads: int = _setting("16", _whole(1, 128), "Sends under way at once in a `high` worker.")
+
+    @property
+    def development(self) -> bool:
+        return self.frontdesk_env == "development"
+
+    @property
+    def database_path(self) -> Path:
+        return self.data_dir / "frontdesk.db"
+
+    @property
+    def redis_socket(self) -> Path:
+        """Where our own Redis listens. The kernel takes 107 bytes for it, so a deep DATA_DIR gets a short path in /tmp."""
+        path = self.data_dir / "redis.sock"
+        if len(os.fsencode(path)) <= 100:
+            return path
+        digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        return Path(f"/tmp/frontdesk-{os.getuid()}-{digest}.sock")
+
+    @property
+    def redis_address(self) -> str:
+        return self.redis_url or f"unix://{self.redis_socket}"
+
+    @property
+    def simulator_url(self) -> str:
+        return f"http://127.0.0.1:{self.simulator_port}"
+
+    @property
+    def simulator_app_secret(self) -> str:
+        """Signs the simulator's webhooks; trusted in development only."""
+        return self.derived_secret("simulator app secret")
+
+    @property
+    def trusted_app_secrets(self) -> tuple[str, ...]:
+        if self.development:
+            return (*self.whatsapp_app_secrets, self.simulator_app_secret)
+        return self.whatsapp_app_secrets
+
+    @property
+    def verify_token(self) -> str:
+        return self.whatsapp_verify_token or self.derived_secret("webhook verify token")[:32]
+
+    def derived_secret(self, purpose: str) -> str:
+        """A secret for one purpose, the same as long as SECRET_KEY is (HMAC-SHA256, hex)."""
+        return hmac.new(self.secret_key.encode(), purpose.encode(), hashlib.sha256).hexdigest()
+
+
+def load(environ: Mapping[str, str] | None = None, env_file: Path | None = None) -> Settings:
+    """The settings of this process. `environ` and `env_file` default to the real environment and ROOT/.env."""
+    environ = os.environ if environ is None else environ
+    in_file = dotenv_values(env_file or ROOT / ".env", interpolate=False)
+    values = {}
+    for entry in fields(Settings):
+        key = entry.name.upper()
+        raw = environ.get(key) or in_file.get(key) or entry.metadata["default"]
+        values[entry.name] = _read(key, raw.strip(), entry.metadata)
+    values["data_dir"] = (ROOT / values["data_dir"]).resolve()
+    values["secret_key"] = values["secret_key"] or _kept_secret_key(values["data_dir"])
+    settings = Settings(**values)
+    _check_together(settings)
+    return settings
+
+
+def _read(key: str, raw: str, metadata: Mapping[str, Any]) -> Any:
+    try:
+        return metadata["read"](raw)
+    except (ValueError, KeyError):
+        got = f"set to something else ({len(raw)} characters, not shown)" if metadata["secret"] else f"{raw!r}"
+        raise SettingsError(key, got, getattr(metadata["read"], "wants", "another value")) from None
+
+
+def _kept_secret_key(data_dir: Path) -> str:
+    """The key of the first run, in a file only its owner may read; made atomically, for several processes may start."""
+    path = data_dir / "secret_key"
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            draft = data_dir / f"secret_key.{os.getpid()}"
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_hex(32))
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                pass
+            draft.unlink()
+        return path.read_text().strip()
+    except OSError as error:
+        raise SettingsError("DATA_DIR", f"'{data_dir}' ({error.strerror})", "a folder this user may write to") from None
+
+
+def _check_together(settings: Settings) -> None:
+    if settings.longest_wait_seconds < settings.quiet_seconds:
+        raise SettingsError(
+            "LONGEST_WAIT_SECONDS", f"{settings.longest_wait_seconds:g}", "at least QUIET_SECONDS, which it bounds"
+        )
+    if not settings.development and not settings.whatsapp_app_secrets:
+        raise SettingsError("WHATSAPP_APP_SECRETS", "empty", "the app secret of your Meta app (App settings > Basic)")
