@@ -31,10 +31,20 @@ class Throttled(SendError):
     """Too fast. `scope` says for whom: "number" (everything it sends), "pair" (this recipient alone).
 
     `delay_seconds` is the provider's own minimum, None where the retry rule of the scope decides.
+    `pause_broadcasts`: people block or report this number; its campaigns must wait until somebody has looked.
     """
 
-    def __init__(self, title: str, *, scope: str, delay_seconds: float | None = None, code=None, details=""):
-        self.scope, self.delay_seconds = scope, delay_seconds
+    def __init__(
+        self,
+        title: str,
+        *,
+        scope: str,
+        delay_seconds: float | None = None,
+        pause_broadcasts: bool = False,
+        code=None,
+        details="",
+    ):
+        self.scope, self.delay_seconds, self.pause_broadcasts = scope, delay_seconds, pause_broadcasts
         super().__init__(title, code=code, details=details)
 
 
@@ -47,10 +57,15 @@ class Temporary(SendError):
 
 
 class Permanent(SendError):
-    """This message will never go out as it is. `opted_out`: the person no longer wants marketing (131050)."""
+    """This message will never go out as it is. `opted_out`: the person no longer wants marketing (131050).
 
-    def __init__(self, title: str, *, opted_out: bool = False, code=None, details=""):
-        self.opted_out = opted_out
+    `fall_back_to_phone`: the user id cannot be used; a call with the phone number alone may succeed (131062, 131063).
+    """
+
+    def __init__(
+        self, title: str, *, opted_out: bool = False, fall_back_to_phone: bool = False, code=None, details=""
+    ):
+        self.opted_out, self.fall_back_to_phone = opted_out, fall_back_to_phone
         super().__init__(title, code=code, details=details)
 
 

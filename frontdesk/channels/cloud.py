@@ -1,0 +1,149 @@
+"""WhatsApp through Meta's Cloud API: the `Channel` that reads its webhooks and sends through its Graph API.
+
+What Meta answers becomes `Accepted` or one of the `SendError`s; the codes are cloud_errors' table, the bodies of webhooks are
+cloud_webhook's. Meta has no idempotency key, so a call whose fate is not certain is `Unknown` and never made again here.
+"""
+
+import json
+import re
+from typing import Any
+from urllib.parse import quote
+
+from frontdesk.channels import Accepted, Event, Person, ProviderError, Sender
+from frontdesk.channels.cloud_errors import error_for, error_for_status, provider_error
+from frontdesk.channels.cloud_people import named, person
+from frontdesk.channels.cloud_webhook import parse
+from frontdesk.channels.wire import Answer, NoAnswer, NotSent, Wire
+from frontdesk.errors import NumberStopped, Permanent, SendError, Temporary, Throttled, Unknown
+
+LONGEST_WORDS = 500  # of Meta's words about an error, kept on the message's row
+LONGEST_RETRY_AFTER = 3600.0
+_LINK = re.compile(r"https?://\S")
+_TOKEN = re.compile(r"[!-~]+")
+_TOKEN_IN_WORDS = re.compile(r"EAA[A-Za-z0-9]{20,}")  # Meta quotes a malformed token back
+
+
+class CloudChannel:
+    """One instance serves a process; safe to use from many threads and across forks (see wire.Wire)."""
+
+    def __init__(self, timeout_seconds: float = 20.0):
+        self._wire = Wire(timeout_seconds)
+
+    def parse(self, body: bytes) -> list[Event]:
+        return parse(body)
+
+    def send_text(
+        self, sender: Sender, to: Person, text: str, *, callback_data: str, reply_to_external_id: str | None = None
+    ) -> Accepted:
+        """`text` of at most 4096 characters. A phone number is used where there is one: Meta prefers `to` as well.
+
+        A link gets its preview, as it does when a person sends one; without a link the switch means nothing, and stays off.
+        """
+        payload = {
+            "messaging_product": "whatsapp",
+            "recipient_type": "individual",
+            **_address(to),
+            "type": "text",
+            "text": {"body": text, "preview_url": bool(_LINK.search(text))},
+            "biz_opaque_callback_data": callback_data,
+        }
+        if reply_to_external_id is not None:
+            payload["context"] = {"message_id": reply_to_external_id}
+        return _accepted(self._call(sender, payload, hide=text))
+
+    def show_typing(self, sender: Sender, inbound_external_id: str) -> None:
+        payload = {
+            "messaging_product": "whatsapp",
+            "status": "read",
+            "message_id": inbound_external_id,
+            "typing_indicator": {"type": "text"},
+        }
+        if self._call(sender, payload).get("success") is not True:
+            raise Unknown("WhatsApp answered the read mark without saying that it took it")
+
+    def error_from_status(self, errors: tuple[ProviderError, ...]) -> SendError:
+        return error_for_status(errors)
+
+    def _call(self, sender: Sender, payload: dict[str, Any], *, hide: str = "") -> dict[str, Any]:
+        """The JSON object Meta answered with success ({} where it was none). Raises SendError.
+
+        `hide`: the customer's words, blotted out wherever Meta quotes them in an error.
+        """
+        if not _TOKEN.fullmatch(sender.access_token):
+            raise NumberStopped("the access token is empty or holds characters that no token has")
+        url = f"{sender.base_url.rstrip('/')}/{sender.version}/{quote(sender.number_external_id, safe='')}/messages"
+        # "replace": half a surrogate pair, which a model can produce, is no UTF-8
+        body = json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace")
+        try:
+            answer = self._wire.post(url, body, sender.access_token)
+        except NotSent as error:
+            raise Temporary(f"WhatsApp could not be reached: {error}") from None
+        except NoAnswer as error:
+            raise Unknown(f"no answer from WhatsApp: {error}") from None
+        return _judged(answer, (sender.access_token, hide))
+
+
+def _address(to: Person) -> dict[str, str]:
+    if not named(to):
+        raise Permanent("the recipient has neither a phone number nor a user id")
+    return {"to": to.phone} if to.phone else {"recipient": to.user_id}
+
+
+def _judged(answer: Answer, secrets: tuple[str, ...]) -> dict[str, Any]:
+    """The object of a success, or the error that the answer stands for.
+
+    An error of Meta's own is judged by its code, whatever the HTTP status. Without one, an answer of 5xx comes from something
+    between us and Meta that had taken the whole request and may have passed it on (502, 504: it had, and lost the answer):
+    Unknown. One of 3xx or 4xx says that it did not pass it on: Temporary. Redirects are not followed, for they would carry
+    the token elsewhere.
+    """
+    data = _object(answer)
+    error = provider_error(data.get("error"))
+    if error.code is not None:
+        raise error_for(_scrubbed(error, secrets), is_transient=data["error"].get("is_transient") is True)
+    if 200 <= answer.status < 300:
+        return data
+    if answer.status >= 500:
+        raise Unknown(f"HTTP {answer.status} without an error of WhatsApp's")
+    if answer.status == 429:
+        raise Throttled("HTTP 429 without an error of WhatsApp's", scope="number", delay_seconds=_retry_after(answer))
+    raise Temporary(f"HTTP {answer.status} without an error of WhatsApp's")
+
+
+def _object(answer: Answer) -> dict[str, Any]:
+    try:
+        data = json.loads(answer.body) if answer.whole else None
+    except (ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _scrubbed(error: ProviderError, secrets: tuple[str, ...]) -> ProviderError:
+    return ProviderError(error.code, _blotted(error.title, secrets), _blotted(error.details, secrets))
+
+
+def _blotted(words: str, secrets: tuple[str, ...]) -> str:
+    for secret in secrets:
+        if len(secret.strip()) >= 4:  # shorter ones are parts of ordinary words
+            words = words.replace(secret, "…")
+    return _TOKEN_IN_WORDS.sub("…", words)[:LONGEST_WORDS]
+
+
+def _retry_after(answer: Answer) -> float | None:
+    seconds = str(answer.headers.get("Retry-After", ""))
+    return min(float(seconds), LONGEST_RETRY_AFTER) if seconds.isascii() and seconds.isdigit() else None
+
+
+def _accepted(data: dict[str, Any]) -> Accepted:
+    """Meta's promise is the id: a success without one proves nothing, so it counts as no answer."""
+    external_id = _first(data, "messages").get("id")
+    if not isinstance(external_id, str) or not external_id:
+        raise Unknown("WhatsApp answered without a message id")
+    contact = _first(data, "contacts")
+    who = person(contact.get("wa_id"), contact.get("user_id"))
+    return Accepted(external_id, who if named(who) else None)
+
+
+def _first(data: dict[str, Any], key: str) -> dict[str, Any]:
+    items = data.get(key)
+    return items[0] if isinstance(items, list) and items and isinstance(items[0], dict) else {}
