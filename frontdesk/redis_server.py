@@ -8,6 +8,7 @@ import fcntl
 import os
 import platform
 import shutil
+import socket
 import sys
 import time
 from importlib.util import find_spec
@@ -82,6 +83,26 @@ def lock_directory(directory: Path, wait_seconds: float = 0) -> int | None:
             time.sleep(0.05)
 
 
+def holder_of(directory: Path) -> int | None:
+    """The process that last became the server of this folder; it is alive if `lock_directory` says None."""
+    try:
+        return int((directory / "lock").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def answers(socket_path: Path, timeout_seconds: float = 1) -> bool:
+    """Whether a server on this socket takes commands; False while it still loads its file."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(timeout_seconds)
+            connection.connect(str(socket_path))
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
 def become_redis(settings: Settings) -> None:
     """Replace this process with the server; raises FrontdeskError where that cannot be."""
     binary = find_redis()
@@ -91,6 +112,8 @@ def become_redis(settings: Settings) -> None:
     descriptor = lock_directory(directory, LOCK_WAIT_SECONDS)
     if descriptor is None:
         raise FrontdeskError(f"another Redis still holds {directory}; stop it first")
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
     os.set_inheritable(descriptor, True)
     command = redis_command(
         binary,
