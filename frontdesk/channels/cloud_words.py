@@ -5,7 +5,7 @@ words (caption, name, comment) beside it. Fields that are missing or of a wrong 
 """
 
 import json
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from frontdesk.channels import Media, ProviderError
@@ -160,9 +160,9 @@ def _total_words(items: list[dict[str, Any]]) -> str:
         return ""
     try:
         total = sum(Decimal(_plain(item["quantity"])) * Decimal(_plain(item["item_price"])) for item in items)
-    except (KeyError, InvalidOperation):
+    except (KeyError, ArithmeticError):  # decimal: no number, overflow
         return ""
-    if not total.is_finite() or total.adjusted() > 15:
+    if not total.is_finite() or abs(total.adjusted()) > 15:
         return ""
     return _beside(f"total {total:f}", currencies.pop())
 
