@@ -1,0 +1,48 @@
+"""What a new database is given: in development a client and a number that belong to the simulator."""
+
+import time
+
+from frontdesk.settings import Settings
+from frontdesk.store import clients, numbers
+from frontdesk.store.database import connect, transaction
+
+# The simulator's own (frontdesk/simulator): it and Frontdesk know each other only through HTTP.
+SIMULATOR_NUMBER = "100000000000001"
+SIMULATOR_ACCOUNT = "200000000000001"
+SIMULATOR_TOKEN = "simulator"
+
+DEMO_CLIENT = "Corner Bakery"
+DEMO_PROMPT = """
+You are the assistant of the Corner Bakery, a small family bakery in the old town.
+Opening hours: Tuesday to Saturday 7:00 to 18:00, Sunday 8:00 to 12:00, closed on Monday.
+Address: 12 Mill Lane, next to the fountain. Phone for orders: in this chat.
+Bread: sourdough 4.80, rye 4.20, baguette 1.90. Cakes by order, two days ahead, from 28.00; also vegan and gluten-free.
+"""
+
+
+def prepare(settings: Settings) -> None:
+    """Safe to run at every start. Nothing in production: the operator adds the real number."""
+    if not settings.development:
+        return
+    db = connect(settings)
+    try:
+        with transaction(db):
+            now = time.time()
+            known = numbers.find(db, "cloud", SIMULATOR_NUMBER)
+            if known and known.base_url == settings.simulator_url:
+                return
+            client_id = clients.find(db, DEMO_CLIENT) or clients.add(db, DEMO_CLIENT, DEMO_PROMPT.strip(), now)
+            numbers.put(
+                db,
+                settings,
+                client_id=client_id,
+                channel="cloud",
+                external_id=SIMULATOR_NUMBER,
+                account_id=SIMULATOR_ACCOUNT,
+                access_token=SIMULATOR_TOKEN,
+                display_phone="+1 555 010 0001",
+                base_url=settings.simulator_url,
+                now=now,
+            )
+    finally:
+        db.close()

@@ -1,0 +1,217 @@
+"""From acknowledged webhooks to rows: one transaction for up to 500 of them, then the bells for what they set in motion.
+
+Dying anywhere replays the webhooks, and the unique index on a message's external id swallows what is already here.
+"""
+
+import base64
+import logging
+import sqlite3
+from dataclasses import dataclass, field
+
+from frontdesk.channels import (
+    AccountEvent,
+    Echo,
+    Event,
+    InboundMessage,
+    MarketingPreference,
+    MessageEdited,
+    MessageRevoked,
+    PersonChanged,
+    Rejected,
+    StatusChange,
+)
+from frontdesk.flows import sending
+from frontdesk.flows.context import Context
+from frontdesk.queues import InboxEntry
+from frontdesk.store import clients, contacts, conversations, events, messages, numbers
+from frontdesk.store.database import savepoint, transaction
+
+log = logging.getLogger(__name__)
+
+WINDOW_SECONDS = 24 * 3600
+
+# A provider's time further ahead than this is a wrong clock, not a message from the future.
+CLOCK_TOLERANCE_SECONDS = 300
+
+
+@dataclass
+class Consequences:
+    """What is left to do once the rows are written: conversations that may wait for an answer, and what statuses brought."""
+
+    to_answer: set[int] = field(default_factory=set)
+    aftermaths: list[sending.Aftermath] = field(default_factory=list)
+
+
+def drain(context: Context) -> int:
+    """Empty the inbox; returns how many webhooks were read."""
+    context.inbox.silence()
+    count = 0
+    while entries := context.inbox.read():
+        consequences = Consequences()
+        with transaction(context.db) as db:
+            for entry in entries:
+                _record(context, db, entry, consequences)
+        ring(context, consequences)
+        context.inbox.delete(entries)
+        count += len(entries)
+    return count
+
+
+def ring(context: Context, consequences: Consequences) -> None:
+    """One job or bell for each conversation that something is owed in."""
+    now = context.now()
+    due = {}
+    for id_ in consequences.to_answer:
+        conversation = conversations.get(context.db, id_)
+        if conversation and conversation.waiting_since is not None and conversation.state == "bot":
+            due[id_] = conversation.reply_due_at
+    context.queues.reply(id_ for id_, at in due.items() if at <= now)
+    context.bells.reply_at({id_: at for id_, at in due.items() if at > now})
+    for aftermath in consequences.aftermaths:
+        aftermath.carry_out(context)
+
+
+def _record(context: Context, db: sqlite3.Connection, entry: InboxEntry, consequences: Consequences) -> None:
+    parsed = context.channel(entry.channel).parse(entry.body)
+    for index, event in enumerate(parsed):
+        key = f"{entry.id}:{index}"
+        try:
+            with savepoint(db):
+                _record_event(context, db, entry, key, event, consequences)
+        except sqlite3.OperationalError:
+            raise  # the database, not the event: locked, full, gone. Nothing of this batch is kept, all of it is replayed
+        except Exception as error:
+            log.exception("event %s could not be stored", key)
+            reason = f"could not be stored: {type(error).__name__}"
+            events.reject(db, key, entry.channel, reason, _readable(entry.body), entry.received_at)
+
+
+def _readable(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return "base64:" + base64.b64encode(body).decode()
+
+
+def _record_event(
+    context: Context, db: sqlite3.Connection, entry: InboxEntry, key: str, event: Event, consequences: Consequences
+) -> None:
+    if isinstance(event, Rejected):
+        events.reject(db, key, entry.channel, event.reason, event.raw, entry.received_at)
+        return
+    number = event.number_external_id and numbers.find(db, entry.channel, event.number_external_id)
+    if isinstance(event, AccountEvent):
+        events.keep_account_event(db, key, number.id if number else None, event, entry.received_at)
+        return
+    if not number:
+        reason = f"unknown phone_number_id {event.number_external_id}"
+        events.reject(db, key, entry.channel, reason, event.raw, entry.received_at)
+        return
+    _HANDLERS[type(event)](context, db, number, event, entry.received_at, consequences)
+
+
+def _message(context, db, number: numbers.Number, event: InboundMessage, received_at: float, consequences) -> None:
+    conversation_id = _conversation(db, number, event.person, received_at)
+    written_at = _when(event.at, received_at)
+    waits = event.answerable and event.group_id is None
+    added = messages.add_inbound(
+        db, conversation_id, number.id, event, "waiting" if waits else "noted", written_at, received_at
+    )
+    if added and event.group_id is None:
+        client = clients.get(db, number.client_id, context.settings)
+        conversations.customer_wrote(
+            db,
+            conversation_id,
+            window_closes_at=written_at + WINDOW_SECONDS,
+            waits=waits,
+            due_at=received_at + client.quiet_seconds,
+            latest=client.longest_wait_seconds,
+            now=received_at,
+        )
+    consequences.to_answer.add(conversation_id)
+
+
+def _conversation(db: sqlite3.Connection, number: numbers.Number, person, now: float) -> int:
+    contact_id = contacts.resolve(db, number.client_id, person, now)
+    return conversations.of(db, number.id, contact_id, now)
+
+
+def _when(provider_at: float, received_at: float) -> float:
+    """The provider's time where it can be true, else the time of receipt."""
+    if 0 < provider_at <= received_at + CLOCK_TOLERANCE_SECONDS:
+        return provider_at
+    return received_at
+
+
+def _edited(context, db, number, event: MessageEdited, received_at, consequences) -> None:
+    at = _when(event.at, received_at)
+    conversation_id = messages.edit(db, number.id, event.original_external_id, event.text, at)
+    if conversation_id is not None:
+        return
+    note = _note(event, "edit", event.text, event.original_external_id)
+    messages.add_inbound(db, _conversation(db, number, event.person, received_at), number.id, note, "noted", at, received_at)
+
+
+def _revoked(context, db, number, event: MessageRevoked, received_at, consequences) -> None:
+    at = _when(event.at, received_at)
+    conversation_id = messages.revoke(db, number.id, event.original_external_id, at)
+    if conversation_id is not None:
+        if not messages.waiting(db, conversation_id):
+            conversations.settle(db, conversation_id)
+        return
+    note = _note(event, "revoke", "[message deleted]", event.original_external_id)
+    messages.add_inbound(db, _conversation(db, number, event.person, received_at), number.id, note, "noted", at, received_at)
+
+
+def _note(event, kind: str, text: str, original: str | None) -> InboundMessage:
+    """An event about something that is not here, kept as a line of the conversation."""
+    return InboundMessage(
+        number_external_id=event.number_external_id,
+        person=event.person,
+        external_id=event.external_id,
+        at=event.at,
+        kind=kind,
+        text=text,
+        answerable=False,
+        raw=event.raw,
+        reply_to_external_id=original,
+    )
+
+
+def _status(context, db, number, event: StatusChange, received_at, consequences) -> None:
+    at = _when(event.at, received_at)
+    aftermath = sending.record_status(context, db, number, event, at, context.now())
+    if aftermath != sending.Aftermath():
+        consequences.aftermaths.append(aftermath)
+
+
+def _echo(context, db, number, event: Echo, received_at, consequences) -> None:
+    conversation_id = _conversation(db, number, event.person, received_at)
+    messages.add_echo(db, conversation_id, number.id, event, _when(event.at, received_at), received_at)
+
+
+def _person_changed(context, db, number, event: PersonChanged, received_at, consequences) -> None:
+    contact_id = contacts.rename(db, number.client_id, event.old, event.new, received_at)
+    conversation_id = conversations.of(db, number.id, contact_id, received_at)
+    if event.external_id:
+        note = InboundMessage(
+            event.number_external_id, event.new, event.external_id, event.at, "system", event.text, False, event.raw
+        )
+        at = _when(event.at, received_at)
+        messages.add_inbound(db, conversation_id, number.id, note, "noted", at, received_at)
+
+
+def _preference(context, db, number, event: MarketingPreference, received_at, consequences) -> None:
+    contact_id = contacts.resolve(db, number.client_id, event.person, received_at)
+    contacts.set_marketing(db, contact_id, event.stopped, _when(event.at, received_at))
+
+
+_HANDLERS = {
+    InboundMessage: _message,
+    MessageEdited: _edited,
+    MessageRevoked: _revoked,
+    StatusChange: _status,
+    Echo: _echo,
+    PersonChanged: _person_changed,
+    MarketingPreference: _preference,
+}

@@ -1,0 +1,55 @@
+"""The sweep: what SQLite says is due and no job carries gets a job. It makes every lost bell, job and process good."""
+
+import logging
+
+from frontdesk.flows import sending
+from frontdesk.flows.context import Context
+from frontdesk.store import clients, conversations, models, outbox
+from frontdesk.store.database import transaction
+
+log = logging.getLogger(__name__)
+
+UNMATCHED_KEPT_SECONDS = 30 * 24 * 3600
+
+
+def sweep(context: Context) -> None:
+    """Rings again for: the inbox, abandoned and unproven sends, due sends, due answers, a model that is away."""
+    if context.inbox.length():
+        context.queues.drain()
+    _settle_sends(context)
+    now = context.now()
+    _ring_each("send", outbox.to_send(context.db, now), context.queues.carried("high", "send"), context.queues.send)
+    due = conversations.due(context.db, now, context.settings.lease_seconds)
+    _ring_each("reply", due, context.queues.carried("default", "reply"), context.queues.reply)
+    if _model_should_be_tried(context, now):
+        context.queues.warm_up()
+
+
+def _settle_sends(context: Context) -> None:
+    settings, now = context.settings, context.now()
+    with transaction(context.db) as db:
+        abandoned = outbox.park_abandoned(db, now, settings.lease_seconds + settings.graph_timeout_seconds, now + settings.unknown_wait_seconds)
+        unproven = outbox.unproven(db, now, settings.unknown_wait_seconds)
+        again = [message.id for message in unproven if sending.settle_unproven(context, db, message, now)]
+    if abandoned or unproven:
+        log.info("sweep: %s abandoned sends parked, %s unproven ones sent again", abandoned, len(again))
+
+
+def _ring_each(kind: str, due: list[int], carried: set[int], ring) -> None:
+    lost = [id_ for id_ in due if id_ not in carried]
+    if lost:
+        log.info("sweep: %s %s jobs were missing", len(lost), kind)
+        ring(lost)
+
+
+def _model_should_be_tried(context: Context, now: float) -> bool:
+    """A model that went away is asked again also while nobody writes, so that the operator sees it come back."""
+    host = context.settings.ollama_host
+    states = [models.get(context.db, host, model) for model in clients.models_in_use(context.db, context.settings)]
+    return any(state.retry_at and state.retry_at <= now for state in states)
+
+
+def clean(context: Context) -> None:
+    """Nightly: statuses of messages that never became known."""
+    with transaction(context.db) as db:
+        outbox.clean_unmatched(db, context.now() - UNMATCHED_KEPT_SECONDS)

@@ -1,0 +1,274 @@
+"""Redis and RQ: the inbox stream, the queues, the scheduler's entries and the rate limits. Nothing else imports either library.
+
+Redis is the doorbell, SQLite the truth: everything here may be lost or happen twice, and the sweep rings again. Job arguments
+are row ids, written as JSON; jobs are named, never imported. A job's id begins with what it carries (`reply-17-…`), so the
+sweep can tell from a queue's ids alone which conversations already have a job.
+"""
+
+import random
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+QUEUES = ("high", "default", "documents", "bulk")
+
+INBOX = "inbox"
+BELL = "inbox:rung"
+BELL_SECONDS = 5
+INBOX_BATCH = 500
+
+# A job killed by time is one that hangs: none of ours comes near these. Leases, not time-outs, decide who owns work.
+JOB_TIMEOUT_SECONDS = {"high": 600, "default": 3600, "documents": 3600, "bulk": 3600}
+RESULT_TTL_SECONDS = 60
+FAILURE_TTL_SECONDS = 7 * 24 * 3600
+
+RedisError = redis.RedisError
+
+
+class FrontdeskJob(Job):
+    """A job whose data is JSON. rq-scheduler passes no serializer on, so the class itself brings it."""
+
+    def __init__(self, id=None, connection=None, serializer=None):
+        super().__init__(id, connection=connection, serializer=serializer or JSONSerializer)
+
+
+def connect(address: str, *, timeout_seconds: float = 5, retry: bool = True) -> redis.Redis:
+    """A client for RQ and for everything here. `retry=False`: a call fails at once, for who answers a webhook."""
+    options = {} if retry else {"retry": Retry(NoBackoff(), 0)}
+    return redis.Redis.from_url(
+        address, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds, health_check_interval=30, **options
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class InboxEntry:
+    """One acknowledged webhook: its stream id, channel kind, exact body and when it came (UTC epoch seconds)."""
+
+    id: str
+    channel: str
+    body: bytes
+    received_at: float
+
+
+class Inbox:
+    """The stream of acknowledged webhooks, and the bell that says somebody should read it."""
+
+    def __init__(self, connection: redis.Redis):
+        self.redis = connection
+
+    def put(self, channel: str, body: bytes, received_at: float) -> bool:
+        """Keep a webhook; one round trip. True if the bell was silent: the caller enqueues `jobs.drain`.
+
+        Raises RedisError: nothing was promised, the sender must send again.
+        """
+        pipeline = self.redis.pipeline(transaction=False)
+        pipeline.xadd(INBOX, {"channel": channel, "body": body, "at": repr(received_at)})
+        pipeline.set(BELL, 1, nx=True, ex=BELL_SECONDS)
+        _, rang = pipeline.execute()
+        return bool(rang)
+
+    def silence(self) -> None:
+        """Called before reading: what comes after this rings again."""
+        self.redis.delete(BELL)
+
+    def read(self) -> list[InboxEntry]:
+        return [
+            InboxEntry(id_.decode(), fields[b"channel"].decode(), fields[b"body"], float(fields[b"at"]))
+            for id_, fields in self.redis.xrange(INBOX, count=INBOX_BATCH)
+        ]
+
+    def delete(self, entries: Iterable[InboxEntry]) -> None:
+        ids = [entry.id for entry in entries]
+        if ids:
+            self.redis.xdel(INBOX, *ids)
+
+    def length(self) -> int:
+        return self.redis.xlen(INBOX)
+
+
+class Queues:
+    """Where work is put. Everything is enqueued by name, with row ids."""
+
+    def __init__(self, connection: redis.Redis):
+        self.redis = connection
+        self._queues = {
+            name: Queue(
+                name,
+                connection=connection,
+                serializer=JSONSerializer,
+                job_class=FrontdeskJob,
+                default_timeout=JOB_TIMEOUT_SECONDS[name],
+            )
+            for name in QUEUES
+        }
+
+    def drain(self) -> None:
+        self._put("high", "jobs.drain", "drain")
+
+    def sweep(self) -> None:
+        self._put("high", "jobs.sweep", "sweep")
+
+    def warm_up(self) -> None:
+        self._put("default", "jobs.warm_up", "warm_up", at_front=True)
+
+    def reply(self, conversation_ids: Iterable[int], *, at_front: bool = False) -> None:
+        self._put_each("default", "jobs.reply", "reply", conversation_ids, at_front)
+
+    def send(self, conversation_ids: Iterable[int]) -> None:
+        self._put_each("high", "jobs.send", "send", conversation_ids)
+
+    def _put(self, queue: str, job: str, carries: str, *args: int, at_front: bool = False) -> None:
+        self._queues[queue].enqueue_call(
+            job,
+            args=args,
+            job_id=_job_id(carries),
+            description=" ".join([job, *map(str, args)]),
+            result_ttl=RESULT_TTL_SECONDS,
+            failure_ttl=FAILURE_TTL_SECONDS,
+            at_front=at_front,
+        )
+
+    def _put_each(
+        self, queue: str, job: str, kind: str, conversation_ids: Iterable[int], at_front: bool = False
+    ) -> None:
+        datas = [
+            Queue.prepare_data(
+                job,
+                args=(id_,),
+                job_id=_job_id(f"{kind}-{id_}"),
+                description=f"{job} {id_}",
+                timeout=JOB_TIMEOUT_SECONDS[queue],
+                result_ttl=RESULT_TTL_SECONDS,
+                failure_ttl=FAILURE_TTL_SECONDS,
+                at_front=at_front,
+            )
+            for id_ in conversation_ids
+        ]
+        if datas:
+            self._queues[queue].enqueue_many(datas)
+
+    def carried(self, queue: str, kind: str) -> set[int]:
+        """Conversations that a job waiting in `queue` already carries."""
+        return {
+            carried[1]
+            for id_ in self.redis.lrange(self._queues[queue].key, 0, -1)
+            if (carried := _carried(id_.decode())) and carried[0] == kind
+        }
+
+    def depth(self, queue: str) -> int:
+        return self.redis.llen(self._queues[queue].key)
+
+    def rq_queues(self, names: Iterable[str]) -> list[Queue]:
+        return [self._queues[name] for name in names]
+
+
+def _job_id(carries: str) -> str:
+    return f"{carries}-{uuid.uuid4().hex[:12]}"
+
+
+def _carried(job_id: str) -> tuple[str, int] | None:
+    kind, _, rest = job_id.partition("-")
+    conversation_id = rest.partition("-")[0]
+    return (kind, int(conversation_id)) if kind in ("reply", "send") and conversation_id.isdigit() else None
+
+
+class Bells:
+    """rq-scheduler's entries: one for each conversation and kind of work, moved when its time moves.
+
+    An entry is only a bell. When its time comes, scheduler.py enqueues a job of its own and takes the entry away.
+    """
+
+    ENTRIES = "rq:scheduler:scheduled_jobs"
+
+    def __init__(self, connection: redis.Redis):
+        self.redis = connection
+
+    def reply_at(self, times: dict[int, float], *, at_front: bool = False) -> None:
+        """Conversation → when its answer may begin (UTC epoch seconds). `at_front`: before the others that wait."""
+        self._set("default", "jobs.reply", {f"reply-{id_}": (id_, at) for id_, at in times.items()}, at_front)
+
+    def send_at(self, times: dict[int, float]) -> None:
+        self._set("high", "jobs.send", {f"send-{id_}": (id_, at) for id_, at in times.items()})
+
+    def _set(self, queue: str, job: str, entries: dict[str, tuple[int, float]], at_front: bool = False) -> None:
+        """What `Scheduler.enqueue_at` writes, for many entries in one round trip and to the millisecond."""
+        if not entries:
+            return
+        pipeline = self.redis.pipeline(transaction=False)
+        for entry_id, (conversation_id, at) in entries.items():
+            bell = FrontdeskJob.create(
+                job,
+                args=(conversation_id,),
+                id=entry_id,
+                connection=self.redis,
+                origin=queue,
+                description=f"{job} {conversation_id}",
+                status="scheduled",
+            )
+            bell.enqueue_at_front = at_front
+            bell.save(pipeline=pipeline)
+            pipeline.zadd(self.ENTRIES, {entry_id: at})
+        pipeline.execute()
+
+
+# GCRA, one key for each limit: the key holds the time at which the limit is wholly free again. A value further ahead than the
+# limit allows was written before the clock was set back, and is not believed.
+_TAKE = """
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+local waits = 0
+local free = {}
+for i, key in ipairs(KEYS) do
+    local interval, burst = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+    local at = tonumber(redis.call('GET', key) or now)
+    if at < now or at > now + interval * burst + 600 then at = now end
+    free[i] = at + interval
+    waits = math.max(waits, at + interval - now - interval * burst)
+end
+if waits > 0 then return tostring(waits) end
+for i, key in ipairs(KEYS) do
+    redis.call('SET', key, string.format('%.6f', free[i]), 'PX', math.ceil((free[i] - now) * 1000) + 1000)
+end
+return '0'
+"""
+
+# Meta: 1 message per 6 s to one user, of which up to 45 may be borrowed ahead.
+PAIR_INTERVAL_SECONDS, PAIR_BURST = 6, 45
+
+
+class Limits:
+    """How fast a number may send, in all and to one person, shared by every process through Redis."""
+
+    def __init__(self, connection: redis.Redis):
+        self.redis = connection
+        self._take = connection.register_script(_TAKE)
+
+    def take(self, number_id: int, contact_id: int, messages_per_second: float) -> float:
+        """0: go, one message is counted. Otherwise nothing is counted and it says how many seconds to wait."""
+        burst = max(1, messages_per_second / 8)
+        return float(
+            self._take(
+                keys=[f"limit:{number_id}", f"limit:{number_id}:{contact_id}"],
+                args=[1 / messages_per_second, burst, PAIR_INTERVAL_SECONDS, PAIR_BURST],
+            )
+        ) or self._paused(number_id)
+
+    def pause(self, number_id: int, seconds: float) -> None:
+        """The provider said 'slower': nothing of this number goes out for so long."""
+        self.redis.set(f"limit:{number_id}:paused", 1, px=max(1, int(seconds * 1000)))
+
+    def _paused(self, number_id: int) -> float:
+        remaining = self.redis.pttl(f"limit:{number_id}:paused")
+        return max(0, remaining) / 1000
+
+
+def jittered(seconds: float) -> float:
+    """`seconds`, up to a fifth more: many that failed together do not come back together."""
+    return seconds * random.uniform(1, 1.2)

@@ -1,0 +1,156 @@
+"""Contacts: one row for each person of a client, whatever names the provider uses for them today."""
+
+import sqlite3
+
+from frontdesk.channels import Person
+from frontdesk.store.database import exact
+
+
+def resolve(db: sqlite3.Connection, client_id: int, person: Person, now: float) -> int:
+    """The contact behind `person`, made if new; names learnt on the way are kept, and two rows found to be one are merged."""
+    known = sorted({found for kind, value in _names(person) if (found := _find(db, client_id, kind, value))})
+    if not known:
+        contact_id = db.execute(
+            """
+            INSERT INTO contacts (client_id, phone, user_id, username, name, created_at, updated_at)
+            VALUES (?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?)
+            """,
+            (client_id, person.phone, person.user_id, exact(person.username), exact(person.name), now, now),
+        ).lastrowid
+    else:
+        contact_id = known[0]
+        for other in known[1:]:
+            _merge(db, keep=contact_id, gone=other)
+        _learn(db, contact_id, person, now)
+    for kind, value in _names(person):
+        db.execute(
+            """
+            INSERT INTO contact_aliases (client_id, kind, value, contact_id) VALUES (?, ?, ?, ?)
+            ON CONFLICT DO NOTHING
+            """,
+            (client_id, kind, value, contact_id),
+        )
+    return contact_id
+
+
+def _names(person: Person) -> list[tuple[str, str]]:
+    names = (("phone", person.phone), ("user_id", person.user_id))
+    return [(kind, value) for kind, value in names if value]
+
+
+def _find(db: sqlite3.Connection, client_id: int, kind: str, value: str) -> int | None:
+    row = db.execute(
+        "SELECT contact_id FROM contact_aliases WHERE client_id = ? AND kind = ? AND value = ?", (client_id, kind, value)
+    ).fetchone()
+    return row["contact_id"] if row else None
+
+
+def _learn(db: sqlite3.Connection, contact_id: int, person: Person, now: float) -> None:
+    db.execute(
+        """
+        UPDATE contacts SET
+            phone = COALESCE(:phone, phone),
+            user_id = COALESCE(:user_id, user_id),
+            username = COALESCE(CAST(:username AS TEXT), username),
+            name = COALESCE(CAST(:name AS TEXT), name),
+            updated_at = :now
+        WHERE id = :id AND (
+            phone IS NOT COALESCE(:phone, phone) OR user_id IS NOT COALESCE(:user_id, user_id)
+            OR username IS NOT COALESCE(CAST(:username AS TEXT), username)
+            OR name IS NOT COALESCE(CAST(:name AS TEXT), name))
+        """,
+        {
+            "id": contact_id,
+            "phone": person.phone,
+            "user_id": person.user_id,
+            "username": exact(person.username),
+            "name": exact(person.name),
+            "now": now,
+        },
+    )
+
+
+def rename(db: sqlite3.Connection, client_id: int, old: Person, new: Person, now: float) -> int:
+    """The same customer under a new phone or user id: both names lead to one contact from now on, the new one is used."""
+    contact_id = resolve(db, client_id, old, now)
+    for kind, value in _names(new):
+        other = _find(db, client_id, kind, value)
+        if other and other != contact_id:
+            _merge(db, keep=contact_id, gone=other)
+    _learn(db, contact_id, new, now)
+    for kind, value in _names(new):
+        db.execute(
+            "INSERT INTO contact_aliases (client_id, kind, value, contact_id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (client_id, kind, value, contact_id),
+        )
+    return contact_id
+
+
+def _merge(db: sqlite3.Connection, *, keep: int, gone: int) -> None:
+    """Two rows turned out to be one person: conversations and messages of `gone` become those of `keep`."""
+    db.execute("UPDATE contact_aliases SET contact_id = ? WHERE contact_id = ?", (keep, gone))
+    for theirs in db.execute("SELECT * FROM conversations WHERE contact_id = ?", (gone,)).fetchall():
+        ours = db.execute(
+            "SELECT id FROM conversations WHERE contact_id = ? AND number_id = ?", (keep, theirs["number_id"])
+        ).fetchone()
+        if ours is None:
+            db.execute("UPDATE conversations SET contact_id = ? WHERE id = ?", (keep, theirs["id"]))
+            continue
+        db.execute("UPDATE messages SET conversation_id = ? WHERE conversation_id = ?", (ours["id"], theirs["id"]))
+        db.execute(
+            """
+            UPDATE conversations SET
+                waiting_since = CASE WHEN waiting_since IS NULL THEN :waiting
+                                     ELSE MIN(waiting_since, COALESCE(:waiting, waiting_since)) END,
+                reply_due_at = CASE WHEN reply_due_at IS NULL THEN :due
+                                    ELSE MIN(reply_due_at, COALESCE(:due, reply_due_at)) END,
+                window_closes_at = MAX(COALESCE(window_closes_at, 0), COALESCE(:window, 0)),
+                state = CASE WHEN :state = 'human' THEN 'human' ELSE state END,
+                needs_person_at = COALESCE(needs_person_at, :needs_at),
+                needs_person_reason = COALESCE(needs_person_reason, :needs_reason)
+            WHERE id = :id
+            """,
+            {
+                "id": ours["id"],
+                "waiting": theirs["waiting_since"],
+                "due": theirs["reply_due_at"],
+                "window": theirs["window_closes_at"],
+                "state": theirs["state"],
+                "needs_at": theirs["needs_person_at"],
+                "needs_reason": theirs["needs_person_reason"],
+            },
+        )
+        db.execute("DELETE FROM conversations WHERE id = ?", (theirs["id"],))
+    db.execute(
+        """
+        UPDATE contacts SET
+            phone = COALESCE(phone, (SELECT phone FROM contacts WHERE id = :gone)),
+            user_id = COALESCE(user_id, (SELECT user_id FROM contacts WHERE id = :gone)),
+            username = COALESCE(username, (SELECT username FROM contacts WHERE id = :gone)),
+            name = COALESCE(name, (SELECT name FROM contacts WHERE id = :gone)),
+            marketing_stopped_at =
+                COALESCE(marketing_stopped_at, (SELECT marketing_stopped_at FROM contacts WHERE id = :gone))
+        WHERE id = :keep
+        """,
+        {"keep": keep, "gone": gone},
+    )
+    db.execute("DELETE FROM contacts WHERE id = ?", (gone,))
+
+
+def person(db: sqlite3.Connection, contact_id: int) -> Person:
+    """How to address the contact today."""
+    row = db.execute("SELECT phone, user_id, username, name FROM contacts WHERE id = ?", (contact_id,)).fetchone()
+    return Person(phone=row["phone"], user_id=row["user_id"], username=row["username"], name=row["name"])
+
+
+def set_marketing(db: sqlite3.Connection, contact_id: int, stopped: bool, now: float) -> None:
+    """`stopped`: nothing but answers may be sent. A first stop keeps its date."""
+    value = now if stopped else None
+    db.execute(
+        """
+        UPDATE contacts SET marketing_stopped_at = CASE WHEN ?1 IS NULL THEN NULL ELSE COALESCE(marketing_stopped_at, ?1) END,
+            updated_at = ?2
+        WHERE id = ?3
+        """,
+        (value, now, contact_id),
+    )

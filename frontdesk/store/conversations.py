@@ -1,0 +1,192 @@
+"""Conversations: one for each contact on each number; the answer that is owed in it, and who is writing that answer.
+
+A claim is a lease: it is good until `claim_expires_at`, and one further ahead than a lease is long was made before the clock
+was set back, so it is not believed either. Whoever finishes work must still hold the claim in the same transaction.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+
+CLAIM_IS_FREE = """
+    (claim_owner IS NULL OR claim_expires_at <= :now OR claim_expires_at > :now + 2 * :lease_seconds)
+"""
+
+# A due time further ahead than any quiet period was set before the clock went back.
+FURTHEST_DUE_SECONDS = 700
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    id: int
+    number_id: int
+    contact_id: int
+    state: str
+    needs_person_at: float | None
+    needs_person_reason: str | None
+    window_closes_at: float | None
+    waiting_since: float | None
+    reply_due_at: float | None
+    reply_failures: int
+    reply_restarted: int
+    held_at: float | None
+    claim_owner: str | None
+    claim_expires_at: float | None
+    created_at: float
+
+
+def get(db: sqlite3.Connection, conversation_id: int) -> Conversation | None:
+    row = db.execute("SELECT * FROM conversations WHERE id = ?", (conversation_id,)).fetchone()
+    return Conversation(*row) if row else None
+
+
+def of(db: sqlite3.Connection, number_id: int, contact_id: int, now: float) -> int:
+    """The conversation of this contact on this number, made if new."""
+    key = (number_id, contact_id)
+    row = db.execute("SELECT id FROM conversations WHERE number_id = ? AND contact_id = ?", key).fetchone()
+    if row:
+        return row["id"]
+    return db.execute(
+        "INSERT INTO conversations (number_id, contact_id, created_at) VALUES (?, ?, ?)", (*key, now)
+    ).lastrowid
+
+
+def customer_wrote(
+    db: sqlite3.Connection, conversation_id: int, *, window_closes_at: float, waits: bool, due_at: float, latest: float, now: float
+) -> None:
+    """A message came in. `waits`: an answer is owed, due at `due_at`, but never later than `latest` after the first one.
+
+    `latest` is in seconds after `waiting_since`.
+    """
+    db.execute(
+        """
+        UPDATE conversations SET
+            window_closes_at = MAX(COALESCE(window_closes_at, 0), :window_closes_at),
+            state = CASE WHEN state = 'closed' THEN 'bot' ELSE state END,
+            waiting_since = CASE WHEN :waits THEN COALESCE(waiting_since, :now) ELSE waiting_since END,
+            reply_due_at = CASE WHEN :waits
+                THEN MIN(:due_at, COALESCE(waiting_since, :now) + :latest) ELSE reply_due_at END
+        WHERE id = :id
+        """,
+        {
+            "id": conversation_id,
+            "window_closes_at": window_closes_at,
+            "waits": waits,
+            "due_at": due_at,
+            "latest": latest,
+            "now": now,
+        },
+    )
+
+
+def claim(db: sqlite3.Connection, conversation_id: int, owner: str, now: float, lease_seconds: float) -> Conversation | None:
+    """Take the right to write this conversation's answer, if one is owed, due, and nobody holds it."""
+    row = db.execute(
+        f"""
+        UPDATE conversations SET claim_owner = :owner, claim_expires_at = :now + :lease_seconds
+        WHERE id = :id AND state = 'bot' AND waiting_since IS NOT NULL
+            AND (reply_due_at <= :now OR reply_due_at > :now + {FURTHEST_DUE_SECONDS})
+            AND {CLAIM_IS_FREE}
+        RETURNING *
+        """,
+        {"id": conversation_id, "owner": owner, "now": now, "lease_seconds": lease_seconds},
+    ).fetchone()
+    return Conversation(*row) if row else None
+
+
+def renew(db: sqlite3.Connection, conversation_id: int, owner: str, now: float, lease_seconds: float) -> bool:
+    """False if the claim was lost: whatever is being written must not be kept."""
+    return (
+        db.execute(
+            "UPDATE conversations SET claim_expires_at = ? WHERE id = ? AND claim_owner = ?",
+            (now + lease_seconds, conversation_id, owner),
+        ).rowcount
+        == 1
+    )
+
+
+def release(db: sqlite3.Connection, conversation_id: int, owner: str) -> bool:
+    """Give the claim back with the answer still owed. False if it was lost before."""
+    return (
+        db.execute(
+            "UPDATE conversations SET claim_owner = NULL, claim_expires_at = NULL WHERE id = ? AND claim_owner = ?",
+            (conversation_id, owner),
+        ).rowcount
+        == 1
+    )
+
+
+def postpone(db: sqlite3.Connection, conversation_id: int, due_at: float) -> None:
+    """The answer is still owed, but not before `due_at`."""
+    db.execute("UPDATE conversations SET reply_due_at = ? WHERE id = ?", (due_at, conversation_id))
+
+
+def settle(db: sqlite3.Connection, conversation_id: int) -> None:
+    """After messages were answered or given up: what is owed now follows from what still waits."""
+    db.execute(
+        """
+        UPDATE conversations SET
+            waiting_since = CASE WHEN still_waits THEN waiting_from END,
+            reply_due_at = CASE WHEN still_waits THEN reply_due_at END,
+            reply_failures = 0, reply_restarted = 0,
+            held_at = CASE WHEN still_waits THEN held_at END
+        FROM (SELECT COUNT(*) > 0 AS still_waits, MIN(created_at) AS waiting_from
+              FROM messages WHERE conversation_id = :id AND state = 'waiting')
+        WHERE conversations.id = :id
+        """,
+        {"id": conversation_id},
+    )
+
+
+def hold(db: sqlite3.Connection, conversation_id: int, now: float) -> None:
+    """The holding message was written."""
+    db.execute("UPDATE conversations SET held_at = ? WHERE id = ?", (now, conversation_id))
+
+
+def restart(db: sqlite3.Connection, conversation_id: int) -> None:
+    db.execute("UPDATE conversations SET reply_restarted = 1 WHERE id = ?", (conversation_id,))
+
+
+def count_failure(db: sqlite3.Connection, conversation_id: int) -> int:
+    """One more answer that came to nothing; the number of them since the last good one."""
+    return db.execute(
+        "UPDATE conversations SET reply_failures = reply_failures + 1 WHERE id = ? RETURNING reply_failures",
+        (conversation_id,),
+    ).fetchone()["reply_failures"]
+
+
+def need_person(db: sqlite3.Connection, conversation_id: int, reason: str, now: float) -> None:
+    db.execute(
+        """
+        UPDATE conversations SET needs_person_at = COALESCE(needs_person_at, ?), needs_person_reason = ?
+        WHERE id = ?
+        """,
+        (now, reason, conversation_id),
+    )
+
+
+def person_no_longer_needed(db: sqlite3.Connection, conversation_id: int, reason: str) -> None:
+    """Take the mark away, if it was set for this `reason`."""
+    db.execute(
+        """
+        UPDATE conversations SET needs_person_at = NULL, needs_person_reason = NULL
+        WHERE id = ? AND needs_person_reason = ?
+        """,
+        (conversation_id, reason),
+    )
+
+
+def due(db: sqlite3.Connection, now: float, lease_seconds: float, limit: int = 1000) -> list[int]:
+    """Conversations whose answer is due and which nobody is writing: what the sweep must find a job for."""
+    return [
+        row["id"]
+        for row in db.execute(
+            f"""
+            SELECT id FROM conversations
+            WHERE waiting_since IS NOT NULL AND state = 'bot'
+                AND (reply_due_at <= :now OR reply_due_at > :now + {FURTHEST_DUE_SECONDS})
+                AND {CLAIM_IS_FREE}
+            ORDER BY reply_due_at LIMIT :limit
+            """,
+            {"now": now, "lease_seconds": lease_seconds, "limit": limit},
+        )
+    ]

@@ -1,0 +1,96 @@
+"""How the database is opened, and what a transaction is. The schema is in migrations.py.
+
+WAL: readers never wait for the writer. `synchronous` NORMAL cannot lose a commit to the death of a process, only to a power
+cut, and FULL (SQLITE_SYNCHRONOUS) not even to that. Writers wait up to BUSY_SECONDS for each other.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from frontdesk.settings import Settings
+
+BUSY_SECONDS = 60
+
+_local = threading.local()
+
+
+def connect(settings: Settings) -> sqlite3.Connection:
+    """A connection of one's own. May be used from another thread than the one that made it, but by one at a time."""
+    db = sqlite3.connect(
+        settings.database_path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=512
+    )
+    db.row_factory = sqlite3.Row
+    db.text_factory = _text
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute(f"PRAGMA synchronous = {settings.sqlite_synchronous}")
+    return db
+
+
+def connection(settings: Settings) -> sqlite3.Connection:
+    """This thread's connection in this process, made on first use. A forked child gets its own: SQLite forbids sharing."""
+    owner = (os.getpid(), settings.database_path)
+    if getattr(_local, "owner", None) != owner:
+        _local.db, _local.owner = connect(settings), owner
+    return _local.db
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Everything inside is written or nothing is. Takes the write lock at once (BEGIN IMMEDIATE), so keep it short."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield db
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+@contextmanager
+def savepoint(db: sqlite3.Connection) -> Iterator[None]:
+    """A part of a transaction that can fail alone."""
+    db.execute("SAVEPOINT part")
+    try:
+        yield
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK TO part")
+            db.execute("RELEASE part")
+        raise
+    db.execute("RELEASE part")
+
+
+def exact(text: str | None) -> str | bytes | None:
+    """A text as a parameter for `CAST(? AS TEXT)`: lone surrogates, which UTF-8 has no form for, are kept too."""
+    if text is None:
+        return None
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+    return text
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "surrogatepass")
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the schema up to date; safe to run by several processes, and cheap when there is nothing to do."""
+    from sqlite_utils import Database  # only here: the running processes need none of it
+
+    from frontdesk.store.migrations import migrations
+
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    if not settings.database_path.exists():
+        settings.database_path.touch(mode=0o600)
+    db = connect(settings)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        migrations.apply(Database(db))
+    finally:
+        db.close()

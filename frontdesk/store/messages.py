@@ -1,0 +1,169 @@
+"""Messages, in and out, in one table. What a customer wrote moves waiting → answered; sending is in outbox.py."""
+
+import json
+import sqlite3
+from dataclasses import dataclass
+
+from frontdesk.channels import Echo, InboundMessage
+from frontdesk.store.database import exact
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A customer's message that is owed an answer. Times in UTC epoch seconds; `provider_at` is when it was written."""
+
+    id: int
+    external_id: str
+    text: str
+    provider_at: float
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message as the model sees it."""
+
+    id: int
+    direction: str
+    text: str
+    provider_at: float
+
+
+def add_inbound(
+    db: sqlite3.Connection, conversation_id: int, number_id: int, message: InboundMessage, state: str, at: float, now: float
+) -> int | None:
+    """The new row's id, or None: this message is already here."""
+    media = message.media
+    row = db.execute(
+        """
+        INSERT INTO messages (
+            conversation_id, number_id, direction, state, kind, text, media, raw, external_id, reply_to_external_id,
+            group_id, provider_at, created_at)
+        VALUES (?, ?, 'in', ?, ?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT (number_id, external_id) WHERE external_id IS NOT NULL DO NOTHING
+        RETURNING id
+        """,
+        (
+            conversation_id,
+            number_id,
+            state,
+            message.kind,
+            exact(message.text),
+            media and json.dumps({name: getattr(media, name) for name in media.__slots__}),
+            json.dumps(message.raw),
+            message.external_id,
+            message.reply_to_external_id,
+            message.group_id,
+            at,
+            now,
+        ),
+    ).fetchone()
+    return row["id"] if row else None
+
+
+def add_echo(db: sqlite3.Connection, conversation_id: int, number_id: int, echo: Echo, at: float, now: float) -> None:
+    """What the business itself sent from its phone: part of the history, nothing of ours to send."""
+    db.execute(
+        """
+        INSERT INTO messages (
+            conversation_id, number_id, direction, state, kind, purpose, text, raw, external_id, provider_at, created_at,
+            sent_at)
+        VALUES (?, ?, 'out', 'sent', ?, 'phone_app', CAST(? AS TEXT), ?, ?, ?, ?, ?)
+        ON CONFLICT DO NOTHING
+        """,
+        (conversation_id, number_id, echo.kind, exact(echo.text), json.dumps(echo.raw), echo.external_id, at, now, at),
+    )
+
+
+def conversation_of(db: sqlite3.Connection, number_id: int, external_id: str) -> int | None:
+    row = db.execute(
+        "SELECT conversation_id FROM messages WHERE number_id = ? AND external_id = ?", (number_id, external_id)
+    ).fetchone()
+    return row["conversation_id"] if row else None
+
+
+def edit(db: sqlite3.Connection, number_id: int, external_id: str, text: str, at: float) -> int | None:
+    """The customer changed their words; returns the conversation, None where the message is not here.
+
+    An older edit than the one that is kept changes nothing: webhooks come in any order.
+    """
+    row = db.execute(
+        """
+        UPDATE messages SET
+            text = CASE WHEN COALESCE(edited_at, 0) <= ?1 THEN CAST(?2 AS TEXT) ELSE text END,
+            edited_at = MAX(COALESCE(edited_at, 0), ?1)
+        WHERE number_id = ?3 AND external_id = ?4 AND direction = 'in'
+        RETURNING conversation_id
+        """,
+        (at, exact(text), number_id, external_id),
+    ).fetchone()
+    return row["conversation_id"] if row else None
+
+
+def revoke(db: sqlite3.Connection, number_id: int, external_id: str, at: float) -> int | None:
+    """The customer took the message back: no answer is owed to it. Returns the conversation, None where it is not here."""
+    row = db.execute(
+        """
+        UPDATE messages SET revoked_at = ?, state = CASE WHEN state = 'waiting' THEN 'withdrawn' ELSE state END
+        WHERE number_id = ? AND external_id = ? AND direction = 'in'
+        RETURNING conversation_id
+        """,
+        (at, number_id, external_id),
+    ).fetchone()
+    return row["conversation_id"] if row else None
+
+
+def waiting(db: sqlite3.Connection, conversation_id: int) -> list[Waiting]:
+    """What is owed an answer, in the order it was written."""
+    return [
+        Waiting(*row)
+        for row in db.execute(
+            """
+            SELECT id, external_id, text, provider_at, created_at FROM messages
+            WHERE conversation_id = ? AND state = 'waiting' ORDER BY provider_at, id
+            """,
+            (conversation_id,),
+        )
+    ]
+
+
+def anything_waiting_besides(db: sqlite3.Connection, conversation_id: int, ids: set[int]) -> bool:
+    rows = db.execute("SELECT id FROM messages WHERE conversation_id = ? AND state = 'waiting'", (conversation_id,))
+    return any(row["id"] not in ids for row in rows)
+
+
+def mark_waiting_as(db: sqlite3.Connection, ids: list[int], state: str) -> None:
+    """`state`: 'answered', or 'unanswered' where a person must."""
+    db.executemany("UPDATE messages SET state = ? WHERE id = ? AND state = 'waiting'", [(state, id_) for id_ in ids])
+
+
+def history(db: sqlite3.Connection, conversation_id: int, limit: int) -> tuple[list[Turn], int]:
+    """The newest `limit` messages that have words, oldest first, and how many older ones there are.
+
+    Left out: what was taken back, reactions and system notes (they answer nothing), and what never went out.
+    """
+    which = """
+        conversation_id = ? AND revoked_at IS NULL AND text <> '' AND group_id IS NULL
+        AND kind NOT IN ('reaction', 'system', 'unsupported') AND state NOT IN ('failed', 'withdrawn')
+        AND COALESCE(purpose, '') <> 'holding'
+    """
+    count = db.execute(f"SELECT COUNT(*) FROM messages WHERE {which}", (conversation_id,)).fetchone()[0]
+    rows = db.execute(
+        f"""
+        SELECT id, direction, text, provider_at FROM messages WHERE {which}
+        ORDER BY provider_at DESC, id DESC LIMIT ?
+        """,
+        (conversation_id, limit),
+    ).fetchall()
+    return [Turn(*row) for row in reversed(rows)], max(0, count - limit)
+
+
+def newest_inbound_external_id(db: sqlite3.Connection, conversation_id: int) -> str | None:
+    row = db.execute(
+        """
+        SELECT external_id FROM messages WHERE conversation_id = ? AND direction = 'in' AND group_id IS NULL
+        ORDER BY provider_at DESC, id DESC LIMIT 1
+        """,
+        (conversation_id,),
+    ).fetchone()
+    return row["external_id"] if row else None

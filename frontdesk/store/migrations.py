@@ -1,0 +1,192 @@
+"""The schema, as numbered steps that are only ever added to. Times are UTC epoch seconds (REAL), flags and counts INTEGER."""
+
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("frontdesk")
+
+
+@migrations()
+def m001_initial(db: Database) -> None:
+    _statements(
+        db,
+        """
+        CREATE TABLE clients (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE,
+            system_prompt TEXT NOT NULL,
+            time_zone TEXT NOT NULL DEFAULT 'UTC',
+            -- NULL in the following: the setting of the same name decides
+            model TEXT,
+            quiet_seconds REAL,
+            longest_wait_seconds REAL,
+            stale_after_minutes REAL,
+            patience_seconds REAL,
+            answer_after_holding INTEGER,
+            holding_text TEXT NOT NULL,
+            apology_text TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL
+        );
+
+        CREATE TABLE numbers (
+            id INTEGER PRIMARY KEY,
+            client_id INTEGER NOT NULL REFERENCES clients,
+            channel TEXT NOT NULL,
+            external_id TEXT NOT NULL,
+            account_id TEXT,
+            display_phone TEXT,
+            base_url TEXT,
+            access_token_encrypted TEXT NOT NULL,
+            messages_per_second REAL NOT NULL DEFAULT 80,
+            stopped_at REAL,
+            stopped_code INTEGER,
+            stopped_reason TEXT,
+            created_at REAL NOT NULL,
+            UNIQUE (channel, external_id)
+        );
+
+        CREATE TABLE contacts (
+            id INTEGER PRIMARY KEY,
+            client_id INTEGER NOT NULL REFERENCES clients,
+            phone TEXT,
+            user_id TEXT,
+            username TEXT,
+            name TEXT,
+            marketing_stopped_at REAL,
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL
+        );
+
+        -- Every name a contact was ever known by: a changed phone or user id keeps its conversation.
+        CREATE TABLE contact_aliases (
+            client_id INTEGER NOT NULL REFERENCES clients,
+            kind TEXT NOT NULL CHECK (kind IN ('phone', 'user_id')),
+            value TEXT NOT NULL,
+            contact_id INTEGER NOT NULL REFERENCES contacts ON DELETE CASCADE,
+            PRIMARY KEY (client_id, kind, value)
+        ) WITHOUT ROWID;
+        CREATE INDEX contact_aliases_contact ON contact_aliases (contact_id);
+
+        CREATE TABLE conversations (
+            id INTEGER PRIMARY KEY,
+            number_id INTEGER NOT NULL REFERENCES numbers,
+            contact_id INTEGER NOT NULL REFERENCES contacts,
+            state TEXT NOT NULL DEFAULT 'bot' CHECK (state IN ('bot', 'human', 'closed')),
+            needs_person_at REAL,
+            needs_person_reason TEXT,
+            window_closes_at REAL,
+            -- the answer that is owed: since when, and when the model may begin
+            waiting_since REAL,
+            reply_due_at REAL,
+            reply_failures INTEGER NOT NULL DEFAULT 0,
+            reply_restarted INTEGER NOT NULL DEFAULT 0,
+            held_at REAL,
+            claim_owner TEXT,
+            claim_expires_at REAL,
+            created_at REAL NOT NULL,
+            UNIQUE (number_id, contact_id)
+        );
+        CREATE INDEX conversations_contact ON conversations (contact_id);
+        CREATE INDEX conversations_due ON conversations (reply_due_at) WHERE waiting_since IS NOT NULL;
+
+        CREATE TABLE messages (
+            id INTEGER PRIMARY KEY,
+            conversation_id INTEGER NOT NULL REFERENCES conversations ON DELETE CASCADE,
+            number_id INTEGER NOT NULL REFERENCES numbers,
+            direction TEXT NOT NULL CHECK (direction IN ('in', 'out')),
+            -- in:  waiting (an answer is owed) answered unanswered (a person must) withdrawn noted (no answer is owed)
+            -- out: queued sending unknown sent delivered read played failed
+            state TEXT NOT NULL CHECK (state IN (
+                'waiting', 'answered', 'unanswered', 'withdrawn', 'noted',
+                'queued', 'sending', 'unknown', 'sent', 'delivered', 'read', 'played', 'failed')),
+            kind TEXT NOT NULL,
+            purpose TEXT,
+            text TEXT NOT NULL,
+            media TEXT,
+            raw TEXT,
+            external_id TEXT,
+            public_id TEXT UNIQUE,
+            reply_to_external_id TEXT,
+            group_id TEXT,
+            provider_at REAL NOT NULL,
+            created_at REAL NOT NULL,
+            edited_at REAL,
+            revoked_at REAL,
+            -- sending
+            due_at REAL,
+            attempt INTEGER NOT NULL DEFAULT 0,
+            failures INTEGER NOT NULL DEFAULT 0,
+            throttles INTEGER NOT NULL DEFAULT 0,
+            lease_owner TEXT,
+            lease_expires_at REAL,
+            sent_at REAL,
+            delivered_at REAL,
+            read_at REAL,
+            failed_at REAL,
+            error_code INTEGER,
+            error_title TEXT,
+            error_details TEXT
+        );
+        -- 'Nothing is answered twice' rests on this index: a provider's redelivery is the same row, for ever.
+        CREATE UNIQUE INDEX messages_external ON messages (number_id, external_id) WHERE external_id IS NOT NULL;
+        CREATE INDEX messages_conversation ON messages (conversation_id, provider_at, id);
+        CREATE INDEX messages_waiting ON messages (conversation_id) WHERE state = 'waiting';
+        CREATE INDEX messages_to_send ON messages (conversation_id, id) WHERE state IN ('queued', 'sending', 'unknown');
+
+        -- Statuses of messages that are not (yet) known by this external id.
+        CREATE TABLE unmatched_statuses (
+            number_id INTEGER NOT NULL REFERENCES numbers,
+            external_id TEXT NOT NULL,
+            status TEXT NOT NULL,
+            at REAL NOT NULL,
+            raw TEXT NOT NULL,
+            received_at REAL NOT NULL,
+            PRIMARY KEY (number_id, external_id, status)
+        ) WITHOUT ROWID;
+
+        -- What could not be understood, whole. `event_key` names the webhook and the part, so a replay adds nothing.
+        CREATE TABLE rejected_events (
+            id INTEGER PRIMARY KEY,
+            event_key TEXT NOT NULL UNIQUE,
+            channel TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            body TEXT NOT NULL,
+            received_at REAL NOT NULL
+        );
+
+        CREATE TABLE account_events (
+            id INTEGER PRIMARY KEY,
+            event_key TEXT NOT NULL UNIQUE,
+            number_id INTEGER REFERENCES numbers,
+            account_id TEXT NOT NULL,
+            field TEXT NOT NULL,
+            raw TEXT NOT NULL,
+            received_at REAL NOT NULL
+        );
+
+        -- What is known of each model on each Ollama host, shared by the processes.
+        CREATE TABLE models (
+            host TEXT NOT NULL,
+            model TEXT NOT NULL,
+            away_since REAL,
+            retry_at REAL,
+            failures INTEGER NOT NULL DEFAULT 0,
+            reason TEXT,
+            characters_per_token REAL,
+            updated_at REAL NOT NULL,
+            PRIMARY KEY (host, model)
+        ) WITHOUT ROWID
+        """,
+    )
+
+
+def _statements(db: Database, script: str) -> None:
+    """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if line.rstrip().endswith(";"):
+            db.conn.execute(statement)
+            statement = ""
+    if statement.strip():
+        db.conn.execute(statement)

@@ -1,0 +1,55 @@
+"""What the processes know of each model: whether it answers, since when not, and how long its tokens are."""
+
+import sqlite3
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """`away_since` None: it answers. `retry_at`: nobody needs to try before. `reason`: words for the operator."""
+
+    away_since: float | None = None
+    retry_at: float | None = None
+    failures: int = 0
+    reason: str | None = None
+    characters_per_token: float | None = None
+
+
+def get(db: sqlite3.Connection, host: str, model: str) -> ModelState:
+    row = db.execute(
+        """
+        SELECT away_since, retry_at, failures, reason, characters_per_token FROM models WHERE host = ? AND model = ?
+        """,
+        (host, model),
+    ).fetchone()
+    return ModelState(*row) if row else ModelState()
+
+
+def away(db: sqlite3.Connection, host: str, model: str, reason: str, retry_at: float, now: float) -> None:
+    db.execute(
+        """
+        INSERT INTO models (host, model, away_since, retry_at, failures, reason, updated_at)
+        VALUES (:host, :model, :now, :retry_at, 1, :reason, :now)
+        ON CONFLICT (host, model) DO UPDATE SET
+            away_since = COALESCE(away_since, :now), retry_at = :retry_at, failures = failures + 1, reason = :reason,
+            updated_at = :now
+        """,
+        {"host": host, "model": model, "reason": reason, "retry_at": retry_at, "now": now},
+    )
+
+
+def answered(db: sqlite3.Connection, host: str, model: str, now: float, characters_per_token: float | None = None) -> None:
+    """It works. Writes only what changed: this runs after every answer."""
+    state = get(db, host, model)
+    learnt = characters_per_token or state.characters_per_token
+    if state.away_since is None and state.failures == 0 and learnt == state.characters_per_token:
+        return
+    db.execute(
+        """
+        INSERT INTO models (host, model, characters_per_token, updated_at) VALUES (:host, :model, :learnt, :now)
+        ON CONFLICT (host, model) DO UPDATE SET
+            away_since = NULL, retry_at = NULL, failures = 0, reason = NULL, characters_per_token = :learnt,
+            updated_at = :now
+        """,
+        {"host": host, "model": model, "learnt": learnt, "now": now},
+    )

@@ -1,0 +1,115 @@
+"""Numbers: the channels a client is reached through, with encrypted tokens. A stopped number sends nothing until resumed."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from frontdesk.channels import Sender
+from frontdesk.settings import Settings
+from frontdesk.store import secrets
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    id: int
+    client_id: int
+    channel: str
+    external_id: str
+    account_id: str | None
+    display_phone: str | None
+    base_url: str | None
+    access_token_encrypted: str
+    messages_per_second: float
+    stopped_at: float | None
+    stopped_code: int | None
+    stopped_reason: str | None
+    created_at: float
+
+
+def get(db: sqlite3.Connection, number_id: int) -> Number:
+    return Number(*db.execute("SELECT * FROM numbers WHERE id = ?", (number_id,)).fetchone())
+
+
+def find(db: sqlite3.Connection, channel: str, external_id: str) -> Number | None:
+    row = db.execute("SELECT * FROM numbers WHERE channel = ? AND external_id = ?", (channel, external_id)).fetchone()
+    return Number(*row) if row else None
+
+
+def all_of_them(db: sqlite3.Connection) -> list[Number]:
+    return [Number(*row) for row in db.execute("SELECT * FROM numbers ORDER BY id")]
+
+
+def put(
+    db: sqlite3.Connection,
+    settings: Settings,
+    *,
+    client_id: int,
+    channel: str,
+    external_id: str,
+    access_token: str,
+    now: float,
+    account_id: str | None = None,
+    display_phone: str | None = None,
+    base_url: str | None = None,
+) -> int:
+    """Add the number, or give the one that is there its new token, account and address. Resumes it: the cause may be mended."""
+    return db.execute(
+        """
+        INSERT INTO numbers (
+            client_id, channel, external_id, account_id, display_phone, base_url, access_token_encrypted, created_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT (channel, external_id) DO UPDATE SET
+            client_id = excluded.client_id,
+            account_id = COALESCE(excluded.account_id, account_id),
+            display_phone = COALESCE(excluded.display_phone, display_phone),
+            base_url = excluded.base_url,
+            access_token_encrypted = excluded.access_token_encrypted,
+            stopped_at = NULL, stopped_code = NULL, stopped_reason = NULL
+        RETURNING id
+        """,
+        (
+            client_id,
+            channel,
+            external_id,
+            account_id,
+            display_phone,
+            base_url,
+            secrets.encrypt(settings, access_token),
+            now,
+        ),
+    ).fetchone()["id"]
+
+
+def sender(number: Number, settings: Settings) -> Sender:
+    """What a channel needs for a call. Raises secrets.CannotDecrypt."""
+    return Sender(
+        number_external_id=number.external_id,
+        access_token=secrets.decrypt(settings, number.access_token_encrypted),
+        base_url=number.base_url or settings.graph_url,
+        version=settings.graph_version,
+        account_id=number.account_id,
+    )
+
+
+def stop(db: sqlite3.Connection, number_id: int, reason: str, code: int | None, now: float) -> bool:
+    """True if this call is the one that stopped it."""
+    return (
+        db.execute(
+            "UPDATE numbers SET stopped_at = ?, stopped_code = ?, stopped_reason = ? WHERE id = ? AND stopped_at IS NULL",
+            (now, code, reason, number_id),
+        ).rowcount
+        == 1
+    )
+
+
+def resume(db: sqlite3.Connection, number_id: int) -> bool:
+    """True if it was stopped. The sweep rings for what waited."""
+    return (
+        db.execute(
+            """
+            UPDATE numbers SET stopped_at = NULL, stopped_code = NULL, stopped_reason = NULL
+            WHERE id = ? AND stopped_at IS NOT NULL
+            """,
+            (number_id,),
+        ).rowcount
+        == 1
+    )
