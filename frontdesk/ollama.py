@@ -1,0 +1,421 @@
+"""The only place that talks to Ollama: an answer to a chat, loading a model, and what the server has.
+
+Every call is synchronous and opens its own connection; none may be made from inside a running event loop. What goes
+wrong comes out as one of the Model… errors, after the one retry that may mend it; half an answer never comes out.
+No text of a prompt or of an answer enters an exception or a log line, nor may it.
+The `ollama` package takes half a second to import, so it is imported by the first call and not by this module.
+"""
+
+import asyncio
+import contextlib
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from frontdesk.errors import (
+    ContextExceeded,
+    ModelAway,
+    ModelBusy,
+    ModelCrashed,
+    ModelError,
+    ModelInterrupted,
+    ModelMissing,
+    ModelRefused,
+    ModelSilent,
+)
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 5
+QUICK_SECONDS = 10  # for what Ollama answers at once, also while it loads or generates
+VERSION_SECONDS = 2
+THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
+THOUGHTS_BEGUN_IN_THE_TEMPLATE = re.compile(r"\A.*</think>", re.DOTALL | re.IGNORECASE)
+SHARED_LENGTH = 16  # so many characters in common and a server's words may be quoting a message
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """What goes with every call to one model, warm-up included: a changed `num_ctx` makes Ollama load the model again.
+
+    `num_ctx` and `num_predict` are tokens; `keep_alive` is seconds or Ollama's "5m", negative for ever.
+    """
+
+    model: str
+    num_ctx: int
+    num_predict: int
+    temperature: float = 0.3
+    keep_alive: int | str = -1
+
+    def request(self) -> dict[str, Any]:
+        """The arguments of the client's chat(). `think` unset would mean ON for models that can."""
+        options = {"num_ctx": self.num_ctx, "num_predict": self.num_predict, "temperature": self.temperature}
+        return {"model": self.model, "options": options, "keep_alive": self.keep_alive, "think": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An answer, without thoughts and outer white space, never empty. Ollama leaves out counts it does not know: None.
+
+    `load_seconds` is what making the model ready took, `done_reason` "stop", or "length" when `num_predict` cut it.
+    """
+
+    text: str
+    prompt_tokens: int | None
+    output_tokens: int | None
+    load_seconds: float
+    prompt_seconds: float
+    output_seconds: float
+    done_reason: str
+
+
+class Ollama:
+    """One Ollama server. `host` as in OLLAMA_HOST; without a port 11434 is meant, except for https.
+
+    `timeout_seconds` bounds the whole of one answer, the retry and its pause included; the time the model takes to load
+    is not part of it and has its own bound. `crash_pause_seconds` is the pause before a retry after the runner died.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        *,
+        timeout_seconds: float = 120,
+        load_timeout_seconds: float = 600,
+        crash_pause_seconds: float = 7,
+    ):
+        self.host = _address(host)
+        self.timeout_seconds = timeout_seconds
+        self.load_timeout_seconds = load_timeout_seconds
+        self.crash_pause_seconds = crash_pause_seconds
+        self._made_ready: set[ModelOptions] = set()
+
+    def chat(
+        self,
+        messages: Sequence[dict[str, Any]],
+        options: ModelOptions,
+        *,
+        watch: Callable[[], None] | None = None,
+        watch_every_seconds: float = 0.25,
+    ) -> Completion:
+        """The model's answer to `messages` ({"role", "content"}, oldest first, at least one).
+
+        `watch` is called from one side thread, never twice at once, until this call ends. Whatever it raises stops the
+        generation and comes out of here unchanged, also when the answer was complete meanwhile or failed.
+        Raises the Model… errors.
+        """
+        if not messages or not all(isinstance(m.get(key), str) for m in messages for key in ("role", "content")):
+            raise ValueError("chat needs at least one message, each with a role and a content")
+        return self._outcome(_watched(self._answer(messages, options), watch, watch_every_seconds))
+
+    def warm_up(self, options: ModelOptions) -> None:
+        """Load the model as chat() will want it. Raises the Model… errors."""
+
+        async def load(client) -> None:
+            await self._load(client, options, budget)
+
+        budget = _Budget(self.timeout_seconds, self.load_timeout_seconds)
+        self._outcome(self._twice(load, options.model, (), budget))
+
+    def version(self) -> str | None:
+        """The server's version, None when there is no usable server. Takes two seconds at most."""
+        import httpx
+
+        async def ask() -> str:
+            async with asyncio.timeout(VERSION_SECONDS), httpx.AsyncClient(**self._connection()) as client:
+                return (await client.get(f"{self.host}/api/version")).raise_for_status().json()["version"]
+
+        try:
+            return asyncio.run(ask())
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def model_names(self) -> list[str]:
+        """The names of the models that are installed. Raises ModelAway."""
+        listed = self._ask(lambda client: client.list())
+        return [model.model for model in listed.models if model.model]
+
+    def loaded_models(self) -> list[dict[str, Any]]:
+        """The models in memory or on their way: name, size, size_vram, expires_at, context_length… Raises ModelAway."""
+        listed = self._ask(lambda client: client.ps())
+        return [model.model_dump(mode="json") for model in listed.models]
+
+    def _ask(self, ask: Callable[[Any], Awaitable[Answer]]) -> Answer:
+        async def attempt(client) -> Answer:
+            async with budget.charged("answer_seconds", _too_slow(QUICK_SECONDS)):
+                return await self._whole(ask(client))
+
+        async def once() -> Answer | ModelError:
+            async with self._client() as client:
+                outcome = await self._tried(attempt, client, "", ())
+            return outcome.error if isinstance(outcome, _Failed) else outcome
+
+        budget = _Budget(QUICK_SECONDS, 0)
+        return self._outcome(once())
+
+    def _outcome(self, work: Awaitable[Answer | BaseException]) -> Answer:
+        """Run `work`, and raise what it returned if that is an error: raised here it carries no context and no text."""
+        outcome = asyncio.run(work)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    async def _answer(self, messages: Sequence[dict], options: ModelOptions) -> Completion | ModelError:
+        async def attempt(client) -> Completion:
+            load_seconds = await self._make_ready(client, options, budget)
+            async with budget.charged("answer_seconds", _too_slow(self.timeout_seconds)):
+                return await _stream(client, messages, options, load_seconds)
+
+        budget = _Budget(self.timeout_seconds, self.load_timeout_seconds)
+        return await self._twice(attempt, options.model, messages, budget)
+
+    async def _twice(
+        self, attempt: Callable[[Any], Awaitable[Answer]], model: str, messages: Sequence[dict], budget: "_Budget"
+    ) -> Answer | ModelError:
+        """What `attempt` gave, at the second try if the first failed in a way that a retry may mend."""
+        async with self._client() as client:
+            outcome = await self._tried(attempt, client, model, messages)
+            if not isinstance(outcome, _Failed):
+                return outcome
+            pause_seconds = self.crash_pause_seconds if isinstance(outcome.error, ModelCrashed) else 0
+            if pause_seconds:
+                self._made_ready.clear()  # /api/ps may go on listing a runner that died
+            if not outcome.again or budget.answer_seconds <= pause_seconds:
+                return outcome.error
+            log.warning("%s; trying once more in %g s", outcome.error, pause_seconds)
+            await asyncio.sleep(pause_seconds)
+            budget.answer_seconds -= pause_seconds
+            outcome = await self._tried(attempt, client, model, messages)
+            return outcome.error if isinstance(outcome, _Failed) else outcome
+
+    async def _tried(self, attempt, client, model: str, messages: Sequence[dict]) -> "Answer | _Failed":
+        import httpx
+        import ollama
+
+        try:
+            return await attempt(client)
+        except _Failed as failed:
+            return failed
+        except ollama.ResponseError as error:
+            return self._judged(error.status_code, str(error.error), model, messages)
+        except (httpx.ConnectError, httpx.TimeoutException, httpx.InvalidURL, OSError) as error:
+            return _Failed(ModelAway(f"no Ollama server at {self.host} ({type(error).__name__})"))
+        except httpx.HTTPError as error:
+            return _Failed(ModelInterrupted(f"the answer broke off ({type(error).__name__})"), again=True)
+        except (ValueError, AttributeError):  # no JSON, not Ollama's, or (the client stumbles) JSON that is no object
+            return _Failed(ModelInterrupted("the answer could not be read"), again=True)
+
+    def _judged(self, status: int, reason: str, model: str, messages: Sequence[dict]) -> "_Failed":
+        """An error that the server reported: `status` is HTTP's, or -1 when the answer had begun."""
+        page = reason.lstrip().startswith("<")
+        if "exceed_context_size_error" in reason:
+            return _Failed(ContextExceeded(400, "the prompt is longer than the model's context"))
+        if status == 404 and not page and "model" in reason and "not found" in reason:
+            return _Failed(ModelMissing(model))
+        if status in (429, 503) and not page:
+            return _Failed(ModelBusy(f"Ollama is busy ({status})"))
+        if "runner has unexpectedly stopped" in reason:
+            return _Failed(ModelCrashed("Ollama's model runner stopped"), again=True)
+        if status == -1:
+            return _Failed(ModelInterrupted("the answer ended in an error"), again=True)
+        if status == 500 and not page:
+            return _Failed(ModelCrashed(f"Ollama failed (500): {_fit_to_show(reason, messages)}"), again=True)
+        if 400 <= status < 500 and status not in (404, 405, 408) and not page:
+            return _Failed(ModelRefused(status, _fit_to_show(reason, messages)))
+        return _Failed(ModelAway(f"no Ollama behind {self.host}: it answers {status}"))
+
+    async def _make_ready(self, client, options: ModelOptions, budget: "_Budget") -> float:
+        """Have the model loaded before it is asked, so that loading is not charged to the answer. Returns its seconds.
+
+        /api/ps also lists a model that is still loading, so it is believed only about options that were ready before.
+        """
+        async with budget.charged("answer_seconds", _too_slow(QUICK_SECONDS), at_most=QUICK_SECONDS):
+            listed = await self._listed(client, options)
+        if listed and options in self._made_ready:
+            return 0.0
+        started = time.monotonic()
+        await self._load(client, options, budget)
+        return time.monotonic() - started
+
+    async def _listed(self, client, options: ModelOptions) -> bool:
+        import ollama
+
+        try:
+            models = (await self._whole(client.ps())).models
+        except ollama.ResponseError as error:
+            if error.status_code >= 500:
+                raise
+            return False  # a proxy that lets only /api/chat through
+        return any(_same(model.name, options.model) and model.context_length == options.num_ctx for model in models)
+
+    async def _load(self, client, options: ModelOptions, budget: "_Budget") -> None:
+        """Chat without messages loads and returns. Leaving early aborts the load, hence the long bound of its own."""
+        too_slow = f"the model {options.model} was not loaded within {self.load_timeout_seconds:g} s"
+        async with budget.charged("load_seconds", too_slow):
+            await self._whole(client.chat(messages=[], stream=False, **options.request()))
+        self._made_ready.add(options)
+
+    async def _whole(self, asked: Awaitable[Answer]) -> Answer:
+        """An answer that is not streamed: broken, there is no half of it to blame, but no usable server."""
+        import httpx
+
+        try:
+            return await asked
+        except (httpx.RemoteProtocolError, httpx.ReadError) as error:
+            raise _Failed(ModelCrashed(f"Ollama dropped the connection ({type(error).__name__})"), again=True) from None
+        except (ValueError, AttributeError):
+            raise _Failed(ModelAway(f"what answers at {self.host} is not Ollama")) from None
+
+    def _client(self):
+        import httpx
+        from ollama import AsyncClient
+
+        # No read timeout: every wait is inside a _Budget, which bounds the whole and not each gap.
+        timeout = httpx.Timeout(connect=CONNECT_SECONDS, read=None, write=30, pool=5)
+        return AsyncClient(self.host, timeout=timeout, **self._connection())
+
+    def _connection(self) -> dict[str, Any]:
+        # Reading the certificates takes longer than connecting does; only https needs them.
+        return {"trust_env": False, "follow_redirects": False, "verify": self.host.startswith("https:")}
+
+
+class _Failed(Exception):
+    """An attempt that gave nothing; `again` when the same call may succeed at once."""
+
+    def __init__(self, error: ModelError, *, again: bool = False):
+        self.error, self.again = error, again
+
+
+@dataclass(slots=True)
+class _Budget:
+    """The seconds that are left for answering and for loading."""
+
+    answer_seconds: float
+    load_seconds: float
+
+    @contextlib.asynccontextmanager
+    async def charged(self, kind: str, too_slow: str, at_most: float = float("inf")) -> AsyncIterator[None]:
+        """Charge the time of this block to `kind`; when nothing is left the block ends in ModelAway(too_slow)."""
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(min(getattr(self, kind), at_most)):
+                yield
+        except TimeoutError:
+            raise _Failed(ModelAway(too_slow)) from None
+        finally:
+            setattr(self, kind, getattr(self, kind) - (time.monotonic() - started))
+
+
+async def _stream(client, messages: Sequence[dict], options: ModelOptions, load_seconds: float) -> Completion:
+    words, last = [], None
+    parts = await client.chat(messages=[_sendable(message) for message in messages], stream=True, **options.request())
+    async with contextlib.aclosing(parts):
+        async for part in parts:
+            words.append(part.message.content or "")
+            if part.done:
+                last = part
+                break
+    if last is None:  # a model that repeats itself is ended like this too
+        raise _Failed(ModelInterrupted("the answer ended without its last line"), again=True)
+    text = _spoken("".join(words))
+    if not any(character.isprintable() and not character.isspace() for character in text):
+        raise _Failed(ModelSilent(f"{options.model} answered nothing ({last.done_reason})"), again=True)
+    return Completion(
+        text=text,
+        prompt_tokens=last.prompt_eval_count,
+        output_tokens=last.eval_count,
+        load_seconds=load_seconds + _seconds(last.load_duration),
+        prompt_seconds=_seconds(last.prompt_eval_duration),
+        output_seconds=_seconds(last.eval_duration),
+        done_reason=last.done_reason or "",
+    )
+
+
+async def _watched(
+    work: Awaitable[Answer], watch: Callable[[], None] | None, every_seconds: float
+) -> Answer | BaseException:
+    """What `work` gives, or what `watch` raised meanwhile; neither runs any more when this returns."""
+    if watch is None:
+        return await work
+    over = asyncio.Event()
+    working = asyncio.ensure_future(work)
+    watching = asyncio.ensure_future(_watch(watch, every_seconds, over))
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        over.set()
+        working.cancel()
+        await asyncio.wait({working})
+    objection = await watching
+    return working.result() if objection is None else objection
+
+
+async def _watch(watch: Callable[[], None], every_seconds: float, over: asyncio.Event) -> BaseException | None:
+    """Call `watch` in a thread of its own until it raises, which is returned, or until `over`: None."""
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1, thread_name_prefix="ollama-watch") as thread:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every_seconds):
+                    await over.wait()
+                return None
+            if (objection := await loop.run_in_executor(thread, _objection, watch)) is not None:
+                return objection
+
+
+def _objection(watch: Callable[[], None]) -> BaseException | None:
+    """As a value, because a coroutine cannot pass on every exception (StopIteration, CancelledError) unchanged."""
+    try:
+        watch()
+    except BaseException as error:
+        return error
+    return None
+
+
+def _sendable(message: dict[str, Any]) -> dict[str, Any]:
+    """Half of a surrogate pair, which a customer's JSON may hold, cannot be written as UTF-8: it becomes "?"."""
+    return {**message, "content": message["content"].encode(errors="replace").decode()}
+
+
+def _spoken(text: str) -> str:
+    """The answer without the thoughts that some models leave in it, closed or not, opened or not."""
+    return THOUGHTS_BEGUN_IN_THE_TEMPLATE.sub("", THOUGHTS.sub("", text)).strip()
+
+
+def _fit_to_show(reason: str, messages: Sequence[dict]) -> str:
+    """The server's words on one short line, unless they may quote a message."""
+    reason = " ".join(reason.split())[:200]
+    told = [" ".join(str(message.get("content") or "").split()) for message in messages]
+    pieces = [reason[start : start + SHARED_LENGTH] for start in range(max(1, len(reason) - SHARED_LENGTH + 1))]
+    quoted = any(text in reason for text in told if len(text) > 3)
+    if quoted or any(piece in text for piece in pieces for text in told):
+        return "(its words are withheld, for they may quote a message)"
+    return reason
+
+
+def _too_slow(seconds: float) -> str:
+    return f"Ollama gave no answer within {seconds:g} s"
+
+
+def _same(name: str | None, model: str) -> bool:
+    return name in (model, f"{model}:latest")
+
+
+def _seconds(nanoseconds: int | None) -> float:
+    return (nanoseconds or 0) / 1e9
+
+
+def _address(host: str) -> str:
+    """With its scheme and port spelled out: the client takes http://host to mean port 80."""
+    address = (host if "://" in host else f"http://{host}").rstrip("/")
+    parts = urlsplit(address)
+    if parts.port or parts.scheme == "https":
+        return address
+    return parts._replace(netloc=f"{parts.netloc}:11434").geturl()

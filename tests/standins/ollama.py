@@ -1,0 +1,453 @@
+"""An Ollama made of no model: a real HTTP server on loopback that answers, fails and waits as Ollama does.
+
+In a test:   with OllamaStandIn() as ollama: ollama.enqueue("Hello", Reply.busy()); … ollama.url, ollama.history
+On its own:  python -m tests.standins.ollama --port 11434 --tokens-per-second 40    (see /standin/… below)
+
+GET /standin/history; POST /standin/next (a Reply as JSON, or a list), /standin/behaviour (also GET), /standin/reset.
+One generation at a time, first come first served; a client that leaves frees its place at once, also in the queue.
+"""
+
+import argparse
+import asyncio
+import signal
+import threading
+import time
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any, Callable
+
+from tests.standins.ollama_generation import Generation, line_of, nanoseconds, without_zeros
+from tests.standins.ollama_memory import LoadFailed, Memory
+from tests.standins.ollama_replies import (
+    Behaviour,
+    Reply,
+    can_chat,
+    can_think,
+    dimensions_of,
+    fitting,
+    full_name,
+    prompt_tokens_of,
+    vector_of,
+)
+from tests.standins.ollama_wire import Connection, Exchange, go_json
+
+HISTORY_LENGTH = 20_000
+BACKLOG = 1024
+
+
+class Refusal(Exception):
+    """An HTTP error answer: `status` and Ollama's text."""
+
+    def __init__(self, status: int, text: str):
+        self.status, self.text = status, text
+
+
+@dataclass(slots=True)
+class Entry:
+    """One request in the history. `seen` is what the model was shown of its messages; times are in seconds."""
+
+    method: str
+    path: str
+    body: Any
+    received_at: float = field(default_factory=time.time)
+    outcome: str = "under way"
+    status: int | None = None
+    waited_seconds: float = 0.0
+    lasted_seconds: float = 0.0
+    seen: list[dict] | None = None
+    tokens_sent: int = 0
+
+
+class OllamaStandIn:
+    """See the module. `greatest_concurrency` counts chats under way at once, those that wait included: one generates.
+
+    `reload_count` counts loads made necessary by changed load-time options, `load_count` all loads, `cancelled_count`
+    the clients that left before their answer's end.
+    """
+
+    def __init__(self, *, port: int = 0, **behaviour: Any):
+        self.port = port
+        self._first_behaviour = behaviour
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connections: set[Connection] = set()
+        self._slot = asyncio.Lock()
+        self.under_way = self.generating = 0
+        self.reset()
+
+    # --- for tests ---------------------------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """Every request to /api/… so far, oldest first, as plain dictionaries (the fields of Entry)."""
+        return [asdict(entry) for entry in list(self._history)]
+
+    @property
+    def chats(self) -> list[dict[str, Any]]:
+        """The part of the history that asked for an answer: /api/chat with messages."""
+        return [entry for entry in self.history if entry["path"] == "/api/chat" and entry["body"].get("messages")]
+
+    @property
+    def load_count(self) -> int:
+        return self.memory.load_count
+
+    @property
+    def reload_count(self) -> int:
+        return self.memory.reload_count
+
+    def enqueue(self, *replies: Reply | str | dict) -> None:
+        """The next answers, each used once."""
+        self._replies.extend(map(Reply.read, replies))
+
+    def reset(self) -> None:
+        """As new: no history, nothing enqueued, nothing loaded, the behaviour it was made with."""
+        self.behaviour = Behaviour()
+        self.behaviour.change(self._first_behaviour)
+        self._history: deque[Entry] = deque(maxlen=HISTORY_LENGTH)
+        self._replies: deque[Reply] = deque()
+        self.memory = Memory()
+        self.greatest_concurrency = self.cancelled_count = 0
+
+    def wait_for(self, condition: Callable[["OllamaStandIn"], Any], seconds: float = 5.0) -> None:
+        """Return as soon as the condition holds; AssertionError when it has not within these seconds."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: condition(self), seconds):
+                raise AssertionError(f"not within {seconds} s: {self.counters()}")
+
+    def counters(self) -> dict[str, int]:
+        names = ("under_way", "generating", "greatest_concurrency", "load_count", "reload_count", "cancelled_count")
+        return {name: getattr(self, name) for name in names} | {"enqueued": len(self._replies)}
+
+    def start(self) -> "OllamaStandIn":
+        """Listen in a thread of its own. After stop() it can start again, on the same port."""
+        listening = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self.serve(listening.set)), daemon=True)
+        self._thread.start()
+        if not listening.wait(10):
+            raise RuntimeError(f"the Ollama stand-in could not listen on port {self.port}")
+        return self
+
+    def stop(self) -> None:
+        """Drop every connection and refuse new ones."""
+        self._loop.call_soon_threadsafe(self.stopping.set)
+        self._thread.join()
+
+    def __enter__(self) -> "OllamaStandIn":
+        return self.start()
+
+    def __exit__(self, *_) -> None:
+        self.stop()
+
+    async def serve(self, when_listening: Callable[[], None]) -> None:
+        """Serve until stop(); the port is known once `when_listening` is called."""
+        self._loop, self.stopping, self._slot = asyncio.get_running_loop(), asyncio.Event(), asyncio.Lock()
+        server = await self._loop.create_server(
+            lambda: Connection(self._handle, self._connections), "127.0.0.1", self.port, backlog=BACKLOG
+        )
+        self.port = server.sockets[0].getsockname()[1]
+        when_listening()
+        await self.stopping.wait()
+        server.close()
+        for connection in list(self._connections):
+            connection.drop(reset=False)
+        await asyncio.sleep(0)
+
+    # --- requests ----------------------------------------------------------------------------------------------------
+
+    async def _handle(self, exchange: Exchange) -> None:
+        if exchange.path.startswith("/standin/"):
+            self._handle_control(exchange)
+            return
+        if exchange.path == "/":
+            exchange.answer(200, b"Ollama is running", "text/plain; charset=utf-8")
+            return
+        entry = Entry(exchange.method, exchange.path, None)
+        self._history.append(entry)
+        started = time.monotonic()
+        try:
+            await self._route(exchange, entry)
+            entry.outcome = "answered" if entry.outcome == "under way" else entry.outcome
+        except Refusal as refusal:
+            entry.outcome, entry.status = "refused", refusal.status
+            exchange.answer_json(refusal.status, {"error": refusal.text})
+        except LoadFailed as failed:
+            entry.outcome, entry.status = "refused", failed.reply.status
+            exchange.answer_json(failed.reply.status, {"error": failed.reply.error})
+        except asyncio.CancelledError:
+            entry.outcome = "cancelled"
+            self.cancelled_count += 1
+            raise
+        finally:
+            entry.lasted_seconds = time.monotonic() - started
+            self._tell()
+
+    async def _route(self, exchange: Exchange, entry: Entry) -> None:
+        routes = {
+            "/api/chat": ("POST", self._chat),
+            "/api/embed": ("POST", self._embed),
+            "/api/show": ("POST", self._show),
+            "/api/pull": ("POST", self._pull),
+            "/api/tags": ("GET", self._tags),
+            "/api/ps": ("GET", self._ps),
+            "/api/version": ("GET", self._version),
+        }
+        if exchange.path not in routes:
+            entry.outcome, entry.status = "refused", 404
+            exchange.answer(404, b"404 page not found", "text/plain")
+            return
+        method, answer = routes[exchange.path]
+        if exchange.method not in (method, "HEAD"):
+            entry.outcome, entry.status = "refused", 405
+            exchange.answer(405, b"405 method not allowed", "text/plain")
+            return
+        try:
+            entry.body = exchange.json()
+        except ValueError:
+            raise Refusal(400, "invalid character in request body") from None
+        if method == "POST" and not exchange.body.strip():
+            raise Refusal(400, "missing request body")
+        entry.status = 200
+        await answer(exchange, entry)
+
+    async def _version(self, exchange: Exchange, entry: Entry) -> None:
+        if not await self._failed(exchange, entry, self._take("version")):
+            exchange.answer_json(200, {"version": self.behaviour.version})
+
+    async def _tags(self, exchange: Exchange, entry: Entry) -> None:
+        if await self._failed(exchange, entry, self._take("tags")):
+            return
+        models = [
+            {**_described(name), "modified_at": "2026-08-01T10:00:00.123456789Z"} for name in self.behaviour.models
+        ]
+        exchange.answer_json(200, {"models": models})
+
+    async def _ps(self, exchange: Exchange, entry: Entry) -> None:
+        """Like Ollama, a model that is still loading is listed too."""
+        if await self._failed(exchange, entry, self._take("ps")):
+            return
+        models = []
+        for name in list(self.memory.models):
+            if loaded := self.memory.current(name):
+                left = min(loaded.expires_at - time.monotonic(), loaded.keep_alive_seconds, 9e9)
+                expires = (datetime.now(timezone.utc) + timedelta(seconds=left)).isoformat().replace("+00:00", "Z")
+                models.append({**_described(name), "expires_at": expires, "size_vram": 0,
+                               "context_length": loaded.options["num_ctx"]})  # fmt: skip
+        exchange.answer_json(200, {"models": models})
+
+    async def _show(self, exchange: Exchange, entry: Entry) -> None:
+        name = self._installed(entry.body, "model '{}' not found")
+        thinks, chats = can_think(name), can_chat(name)
+        capabilities = (["completion", "tools"] if chats else ["embedding"]) + (["thinking"] if thinks else [])
+        info = {"general.architecture": "llama", "llama.context_length": 131072, "llama.embedding_length": 768}
+        exchange.answer_json(
+            200,
+            {"modelfile": f"FROM {name}", "parameters": "", "template": "{{ .Prompt }}", "capabilities": capabilities,
+             "details": _described(name)["details"], "model_info": info, "modified_at": "2026-08-01T10:00:00Z"},
+        )  # fmt: skip
+
+    async def _pull(self, exchange: Exchange, entry: Entry) -> None:
+        reply = self._take("pull")
+        if await self._failed(exchange, entry, reply):
+            return
+        name = entry.body.get("model") or entry.body.get("name") or ""
+        digest, total = "ab12" * 16, 2_000_000_000
+        layer = {"status": f"pulling {digest[:12]}", "digest": f"sha256:{digest}", "total": total}
+        steps = [{"status": "pulling manifest"}, layer]
+        steps += [{**layer, "completed": total * part // 4} for part in range(1, 5)]
+        steps += [{"status": text} for text in ("verifying sha256 digest", "writing manifest", "success")]
+        failure = reply.error if reply and reply.end == "error" else ""
+        if failure:
+            steps = [*steps[: reply.end_after_tokens or 1], {"error": failure}]
+        elif full_name(name) not in map(full_name, self.behaviour.models):
+            self.behaviour.models.append(name)
+        if entry.body.get("stream") is False:
+            exchange.answer_json(500 if failure else 200, steps[-1])
+            return
+        exchange.finish(*(f"{go_json(step)}\n".encode() for step in steps))
+
+    async def _embed(self, exchange: Exchange, entry: Entry) -> None:
+        if await self._failed(exchange, entry, self._take("embed")):
+            return
+        started = time.monotonic()
+        name = self._installed(entry.body, 'model "{}" not found, try pulling it first')
+        given = entry.body.get("input")
+        texts = [given] if isinstance(given, str) and given else given or []
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise Refusal(400, "invalid input type")
+        if not texts:
+            exchange.answer_json(200, {"model": entry.body["model"], "embeddings": []})
+            return
+        async with self._slot:
+            load_seconds = await self.memory.load(name, entry.body, self.behaviour, self._take)
+        dimensions = entry.body.get("dimensions") or self.behaviour.dimensions or dimensions_of(name)
+        counted = sum(prompt_tokens_of({"content": text}) - 2 for text in texts)
+        metrics = {
+            "total_duration": nanoseconds(time.monotonic() - started),
+            "load_duration": nanoseconds(load_seconds),
+            "prompt_eval_count": counted,
+        }
+        answer = {"model": entry.body["model"], "embeddings": [vector_of(text, dimensions) for text in texts]}
+        exchange.answer_json(200, answer | without_zeros(metrics))
+
+    # --- chat --------------------------------------------------------------------------------------------------------
+
+    async def _chat(self, exchange: Exchange, entry: Entry) -> None:
+        body = entry.body
+        if not body.get("model"):
+            raise Refusal(400, "model is required")
+        name = self._installed(body, "model '{}' not found")
+        if not body.get("messages") and body.get("keep_alive") in (0, "0", "0s"):
+            self.memory.models.pop(name, None)
+            exchange.answer_json(200, {**line_of(body["model"], ""), "done": True, "done_reason": "unload"})
+            return
+        if not can_chat(name):
+            raise Refusal(400, f'"{body["model"]}" does not support chat')
+        if body.get("think") and not can_think(name):
+            raise Refusal(400, f'"{body["model"]}" does not support thinking')
+        if not body.get("messages"):
+            await self._preload(exchange, name, body)
+            return
+        reply = self._take("chat") or Reply()
+        self.under_way += 1
+        self.greatest_concurrency = max(self.greatest_concurrency, self.under_way)
+        self._tell()
+        try:
+            if not await self._failed(exchange, entry, reply):
+                await self._answer(exchange, entry, name, reply)
+        finally:
+            self.under_way -= 1
+            if reply.unloads:
+                self.memory.models.pop(name, None)
+
+    async def _preload(self, exchange: Exchange, name: str, body: dict) -> None:
+        """Loads and returns; like Ollama, it does not wait behind a generation when the model is there as wanted."""
+        if self.memory.fits(name, body):
+            self.memory.use(name, body)
+        else:
+            async with self._slot:
+                await self.memory.load(name, body, self.behaviour, self._take)
+        exchange.answer_json(200, {**line_of(body["model"], ""), "done": True, "done_reason": "load"})
+
+    async def _answer(self, exchange: Exchange, entry: Entry, name: str, reply: Reply) -> None:
+        arrived = time.monotonic()
+        async with self._slot:
+            entry.waited_seconds = time.monotonic() - arrived
+            load_seconds = await self.memory.load(name, entry.body, self.behaviour, self._take)
+            entry.seen = fitting(entry.body["messages"], self.memory.models[name].options["num_ctx"])
+            if entry.seen is None:
+                raise Refusal(400, Reply.context_exceeded().error)
+            generation = Generation(exchange, entry.body, entry.seen, reply, self.behaviour, load_seconds)
+            self.generating += 1
+            self._tell()
+            try:
+                await generation.run()
+            finally:
+                self.generating -= 1
+                entry.tokens_sent = generation.sent
+                if loaded := self.memory.models.get(name):
+                    loaded.touch()
+
+    def _installed(self, body: dict, text: str) -> str:
+        """The full name of the model asked for; Refusal 404 with this text when it is not there."""
+        asked = body.get("model") or body.get("name") or ""
+        name = full_name(asked)
+        if name not in map(full_name, self.behaviour.models):
+            raise Refusal(404, text.format(asked))
+        return name
+
+    def _take(self, at: str) -> Reply | None:
+        """The oldest enqueued reply for this kind of request, removed."""
+        for index, reply in enumerate(self._replies):
+            if reply.at == at:
+                del self._replies[index]
+                return reply
+        return None
+
+    async def _failed(self, exchange: Exchange, entry: Entry, reply: Reply | None) -> bool:
+        """True when the request has been answered with an HTTP error, by the reply or because the server is busy."""
+        if reply is not None and reply.at != "chat" and reply.first_token_delay_seconds:
+            await asyncio.sleep(reply.first_token_delay_seconds)
+        if self.behaviour.busy and exchange.path in ("/api/chat", "/api/embed"):
+            reply = Reply.busy()
+        if reply is None or reply.status == 200:
+            return False
+        if not reply.html:
+            raise Refusal(reply.status, reply.error)
+        entry.outcome, entry.status = "refused", reply.status
+        exchange.answer(reply.status, reply.html.encode(), "text/html")
+        return True
+
+    def _tell(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    # --- /standin/… -------------------------------------------------------------------------------------------------
+
+    def _handle_control(self, exchange: Exchange) -> None:
+        try:
+            answer = self._control(exchange.method, exchange.path, exchange.json())
+        except (ValueError, TypeError, AttributeError) as error:
+            exchange.answer_json(400, {"error": str(error)})
+            return
+        status = 404 if answer is None else 200
+        exchange.answer_json(status, {"error": "no such control"} if answer is None else answer)
+
+    def _control(self, method: str, path: str, body: Any) -> dict[str, Any] | None:
+        match method, path:
+            case "GET", "/standin/history":
+                return {"history": self.history, **self.counters()}
+            case "GET", "/standin/behaviour":
+                return asdict(self.behaviour)
+            case "POST", "/standin/behaviour":
+                self.behaviour.change(body)
+                return asdict(self.behaviour)
+            case "POST", "/standin/next":
+                self.enqueue(*(body if isinstance(body, list) else [body]))
+                return self.counters()
+            case "POST", "/standin/reset":
+                self.reset()
+                return self.counters()
+        return None
+
+
+def _described(name: str) -> dict[str, Any]:
+    details = {"parent_model": "", "format": "gguf", "family": "llama", "families": ["llama"],
+               "parameter_size": "3.2B", "quantization_level": "Q4_K_M"}  # fmt: skip
+    name = full_name(name)
+    return {"name": name, "model": name, "size": 2_019_393_189, "digest": f"{'a80c4f17acd5':0<64}", "details": details}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.standins.ollama", description=__doc__.splitlines()[0])
+    parser.add_argument("--port", type=int, default=11434)
+    parser.add_argument("--model", action="append", help="an installed model; may be repeated")
+    parser.add_argument("--tokens-per-second", type=float, default=40.0)
+    parser.add_argument("--first-token-delay", type=float, default=0.0, metavar="SECONDS")
+    parser.add_argument("--load-seconds", type=float, default=0.0)
+    parser.add_argument("--instant", action="store_true", help="no delays at all")
+    given = parser.parse_args()
+    behaviour = {"models": given.model} if given.model else {}
+    if not given.instant:
+        behaviour |= {
+            "tokens_per_second": given.tokens_per_second,
+            "first_token_delay_seconds": given.first_token_delay,
+            "load_seconds": given.load_seconds,
+        }
+    asyncio.run(_serve_until_told(OllamaStandIn(port=given.port, **behaviour)))
+
+
+async def _serve_until_told(standin: OllamaStandIn) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: standin.stopping.set())
+    await standin.serve(lambda: print(f"Ollama stand-in on {standin.url}", flush=True))
+
+
+if __name__ == "__main__":
+    main()
