@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from frontdesk.errors import ContextExceeded, ModelAway, ModelError, ModelMissing, ModelRefused, SendError
 from frontdesk.flows import prompt
 from frontdesk.flows.context import Context
-from frontdesk.flows.formatting import split_text, whatsapp_text
+from frontdesk.flows.formatting import whatsapp_text
+from frontdesk.flows.splitting import split_text
 from frontdesk.ollama import Completion, ModelOptions
 from frontdesk.queues import jittered
 from frontdesk.store import clients, conversations, messages, models, numbers, outbox

@@ -1,0 +1,71 @@
+"""What workers run, in the order a message meets it. Each job loads by row id, calls one flow, and may safely run twice.
+
+RQ's results and retries decide nothing here: the rows do, and the sweep finds whatever a lost job leaves undone.
+"""
+
+from functools import cache, partial
+
+from frontdesk import channels, queues
+from frontdesk import settings as settings_module
+from frontdesk.flows import inbound, reply as replying, sending, sweep as sweeping
+from frontdesk.flows.context import Context
+from frontdesk.ollama import Ollama
+
+
+@cache
+def context() -> Context:
+    """This process's doors. Made before a worker forks, so that its children find everything in place."""
+    settings = settings_module.load()
+    connection = queues.connect(settings.redis_address)
+    return Context(
+        settings=settings,
+        inbox=queues.Inbox(connection),
+        queues=queues.Queues(connection),
+        bells=queues.Bells(connection),
+        limits=queues.Limits(connection),
+        channel=cache(partial(_channel, settings.graph_timeout_seconds)),
+        ollama=Ollama(
+            settings.ollama_host,
+            timeout_seconds=settings.ollama_timeout_seconds,
+            load_timeout_seconds=settings.ollama_load_timeout_seconds,
+        ),
+    )
+
+
+def _channel(timeout_seconds: float, kind: str) -> channels.Channel:
+    return channels.channel_class(kind)(timeout_seconds)
+
+
+@cache
+def senders() -> sending.Senders:
+    return sending.Senders(context())
+
+
+def drain() -> None:
+    """high · the inbox becomes rows, and what they owe gets its bells."""
+    inbound.drain(context())
+
+
+def reply(conversation_id: int) -> None:
+    """default · the model's answer to what waits in one conversation."""
+    replying.answer(context(), conversation_id)
+
+
+def send(conversation_id: int) -> None:
+    """high · one conversation's queued messages go out in order, on a thread: nobody waits for another's call."""
+    senders().submit(conversation_id)
+
+
+def sweep() -> None:
+    """high · rings for everything that is due and that no job carries."""
+    sweeping.sweep(context())
+
+
+def warm_up() -> None:
+    """default · the models are loaded with the options that the answers use."""
+    replying.warm_up(context())
+
+
+def clean() -> None:
+    """high · nightly: what is no longer of use goes."""
+    sweeping.clean(context())

@@ -1,0 +1,89 @@
+"""What time starts: scheduler.py on a real Redis."""
+
+import time
+
+import pytest
+
+import scheduler
+from frontdesk import queues
+
+
+@pytest.fixture
+def ringer(redis, settings):
+    return scheduler.Bellringer(redis, scheduler.recurring(settings))
+
+
+def entries(redis) -> dict[str, float]:
+    return {id.decode(): at for id, at in redis.zrange(queues.Bells.ENTRIES, 0, -1, withscores=True)}
+
+
+def test_the_recurring_work_is_put_back_whenever_it_is_missing(ringer, redis, settings):
+    ringer.enqueue_jobs()
+    assert set(entries(redis)) == {"sweep", "clean"}
+    redis.flushall()
+    ringer.enqueue_jobs()
+    assert set(entries(redis)) == {"sweep", "clean"}
+    assert entries(redis)["sweep"] - time.time() <= settings.sweep_seconds
+
+
+def test_a_bell_that_is_due_becomes_a_job_and_goes(ringer, redis):
+    queues.Bells(redis).reply_at({7: time.time() - 0.01, 8: time.time() + 60})
+    ringer.enqueue_jobs()
+    assert queues.Queues(redis).carried("default", "reply") == {7}
+    assert "reply-7" not in entries(redis) and "reply-8" in entries(redis)
+    assert not redis.exists("rq:job:reply-7")
+
+
+def test_a_bell_moved_while_it_rings_stays(ringer, redis, monkeypatch):
+    bells = queues.Bells(redis)
+    bells.reply_at({7: time.time() - 0.01})
+    later = time.time() + 5
+    enqueue = ringer._enqueue
+    monkeypatch.setattr(ringer, "_enqueue", lambda *args: (enqueue(*args), bells.reply_at({7: later})))
+    ringer.enqueue_jobs()
+    assert entries(redis)["reply-7"] == pytest.approx(later)
+    assert redis.exists("rq:job:reply-7")
+
+
+def test_work_that_recurs_moves_on(ringer, redis, settings):
+    ringer.enqueue_jobs()
+    redis.zadd(queues.Bells.ENTRIES, {"sweep": time.time() - 1})
+    ringer.enqueue_jobs()
+    assert queues.Queues(redis).depth("high") == 1
+    assert entries(redis)["sweep"] == pytest.approx(time.time() + settings.sweep_seconds, abs=1)
+
+
+def test_an_entry_that_cannot_be_read_does_not_hold_up_the_others(ringer, redis):
+    redis.hset("rq:job:broken", mapping={"data": b"\xff garbage", "created_at": "2026", "status": "scheduled"})
+    redis.zadd(queues.Bells.ENTRIES, {"broken": 1, "no-such-job": 2})
+    queues.Bells(redis).send_at({3: time.time() - 0.01})
+    ringer.enqueue_jobs()
+    assert queues.Queues(redis).carried("high", "send") == {3}
+    assert "broken" not in entries(redis)
+
+
+def test_a_clock_set_back_does_not_put_the_sweep_to_sleep(ringer, redis, settings):
+    redis.zadd(queues.Bells.ENTRIES, {"sweep": time.time() + 3600})
+    ringer.enqueue_jobs()
+    assert entries(redis)["sweep"] <= time.time() + settings.sweep_seconds
+
+
+def test_a_killed_scheduler_s_lock_is_gone_in_two_seconds(ringer, redis):
+    assert ringer.acquire_lock()
+    assert 0 < redis.pttl(ringer.scheduler_lock_key) <= 2000
+
+
+def test_a_job_s_place_in_the_queue_can_be_the_front(ringer, redis):
+    work = queues.Queues(redis)
+    work.reply([1])
+    queues.Bells(redis).reply_at({2: time.time() - 0.01}, at_front=True)
+    ringer.enqueue_jobs()
+    first = redis.lindex("rq:queue:default", 0).decode()
+    assert first.startswith("reply-2-")
+
+
+def test_the_nightly_work_is_at_two_in_the_machine_s_own_time(settings):
+    [nightly] = [entry for entry in scheduler.recurring(settings) if entry.name == "clean"]
+    following = nightly.next_after(time.time())
+    assert time.localtime(following)[3:5] == (2, 0)
+    assert 0 < following - time.time() <= 25 * 3600
