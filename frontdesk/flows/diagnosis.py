@@ -1,27 +1,186 @@
 """What is wrong with this installation, and the mend, in words an operator can act on."""
 
-from frontdesk.errors import ModelError
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from frontdesk import queues
+from frontdesk.channels import cloud_account
+from frontdesk.errors import FrontdeskError, ModelError, NumberStopped, SendError
 from frontdesk.ollama import Ollama
 from frontdesk.settings import Settings
+from frontdesk.store import clients, database, numbers
+
+CLOCK_TOLERANCE_SECONDS = 60
+LEAST_FREE_BYTES = 512 * 1024 * 1024
 
 
-def model_notice(settings: Settings) -> str | None:
-    """One line when no answers can come from the model, None when they can. Takes two seconds at most when Ollama is away."""
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: `wrong` None is fine, otherwise what to do about it is in `mend`."""
+
+    subject: str
+    words: str
+    mend: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.mend is None
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Every check of `bin/frontdesk doctor`, each as soon as it is known."""
+    yield Finding("settings", f"{settings.frontdesk_env}, data in {settings.data_dir}")
+    yield from _redis(settings)
+    db = yield from _database(settings)
+    yield from _models(settings, db)
+    if db is not None:
+        yield from _numbers(settings, db)
+        db.close()
+
+
+# --- Redis, workers -----------------------------------------------------------------------------------------------------------
+
+
+def _redis(settings: Settings) -> Iterator[Finding]:
+    connection = queues.connect(settings.redis_address, timeout_seconds=3, retry=False)
+    try:
+        facts = queues.redis_facts(connection)
+        workers = queues.workers_alive(connection)
+        scheduler = queues.scheduler_alive(connection)
+    except queues.RedisError as error:
+        mend = "look at REDIS_URL, and whether it runs" if settings.redis_url else "start Frontdesk with bin/start"
+        yield Finding("Redis", f"does not answer ({type(error).__name__})", mend)
+        return
+    yield _redis_finding(facts)
+    for name, count in workers.items():
+        mend = None if count else "start Frontdesk with bin/start, or look at the log of this worker"
+        yield Finding(f"worker {name}", f"{count} alive", mend)
+    mend = None if scheduler else "start Frontdesk with bin/start, or look at the log of the scheduler"
+    yield Finding("scheduler", "alive" if scheduler else "not running", mend)
+
+
+def _redis_finding(facts: queues.RedisFacts) -> Finding:
+    words = f"{facts.version}, append-only file {'on' if facts.appendonly else 'off'} ({facts.appendfsync}), {facts.eviction_policy}"
+    if int(facts.version.split(".")[0]) < 6:
+        return Finding("Redis", words, "install Redis 7 or newer")
+    if not facts.appendonly:
+        return Finding("Redis", words, "set `appendonly yes`: without it a restart loses acknowledged messages")
+    if facts.eviction_policy != "noeviction":
+        return Finding("Redis", words, "set `maxmemory-policy noeviction`: any other drops queued work when memory is full")
+    if not facts.last_write_ok:
+        return Finding("Redis", words, "its last write to disk failed: look at the disk's free space")
+    return Finding("Redis", words)
+
+
+# --- the database ---------------------------------------------------------------------------------------------------------------
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    if not settings.database_path.exists():
+        yield Finding("database", "is not there yet", "run bin/start once: it is made on the first run")
+        return None
+    try:
+        db = database.connect(settings)
+        missing = database.pending(settings)
+    except sqlite3.Error as error:
+        yield Finding("database", f"cannot be opened ({error})", "restore the newest backup, or look at the file's owner")
+        return None
+    size = settings.database_path.stat().st_size
+    words = f"{size / 1e6:.1f} MB, synchronous {settings.sqlite_synchronous}"
+    mend = f"run bin/start: it brings the schema up to date ({', '.join(missing)})" if missing else None
+    yield Finding("database", words, mend)
+    free = shutil.disk_usage(settings.data_dir).free
+    mend = "make room: with a full disk nothing can be acknowledged" if free < LEAST_FREE_BYTES else None
+    yield Finding("disk", f"{free / 1e9:.1f} GB free", mend)
+    return None if missing else db
+
+
+# --- the model ------------------------------------------------------------------------------------------------------------------
+
+
+def _models(settings: Settings, db: sqlite3.Connection | None) -> Iterator[Finding]:
     ollama = Ollama(settings.ollama_host)
-    if ollama.version() is None:
-        return (
-            f"No Ollama at {settings.ollama_host}: install it from ollama.com and run `ollama pull "
-            f"{settings.ollama_model}`. Messages are kept, and answered when it is there."
-        )
+    wanted = clients.models_in_use(db, settings) if db else [settings.ollama_model]
+    version = ollama.version()
+    if version is None:
+        mend = f"install it from ollama.com, or set OLLAMA_HOST; then run: ollama pull {wanted[0]}"
+        yield Finding("Ollama", f"no answer at {settings.ollama_host}", mend)
+        return
+    yield Finding("Ollama", f"{version} at {settings.ollama_host}")
     try:
         names = ollama.model_names()
     except ModelError as error:
-        return str(error)
-    if not has_model(names, settings.ollama_model):
-        return f"The model {settings.ollama_model} is not there yet; run `ollama pull {settings.ollama_model}`."
-    return None
+        yield Finding("model", str(error), "look at the log of Ollama")
+        return
+    for model in wanted:
+        there = has_model(names, model)
+        yield Finding("model", f"{model} is {'there' if there else 'missing'}", None if there else f"ollama pull {model}")
 
 
 def has_model(names: list[str], model: str) -> bool:
     """Ollama lists `llama3.2:latest` for what is called `llama3.2`."""
     return model in names or f"{model}:latest" in names
+
+
+def model_notice(settings: Settings) -> str | None:
+    """One line when the model cannot answer, None when it can. Takes two seconds at most when Ollama is away."""
+    for finding in _models(settings, None):
+        if not finding.ok:
+            return f"{finding.subject}: {finding.words}. {finding.mend[0].upper()}{finding.mend[1:]}. Messages are kept, and answered when it is there."
+    return None
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------------------
+
+
+def _numbers(settings: Settings, db: sqlite3.Connection) -> Iterator[Finding]:
+    known = numbers.all_of_them(db)
+    if not known:
+        yield Finding("numbers", "none", "add yours: bin/frontdesk numbers add")
+    for number in known:
+        if number.channel == "cloud":
+            yield from _cloud_number(settings, number)
+
+
+def _cloud_number(settings: Settings, number: numbers.Number) -> Iterator[Finding]:
+    name = f"number {number.display_phone or number.external_id}"
+    if number.stopped_at is not None:
+        code = f" ({number.stopped_code})" if number.stopped_code else ""
+        mend = f"mend the cause, then: bin/frontdesk numbers resume {number.external_id}"
+        yield Finding(name, f"stopped: {number.stopped_reason}{code}", mend)
+    try:
+        sender = numbers.sender(number, settings)
+        facts = cloud_account.number_facts(sender)
+    except NumberStopped as error:
+        yield Finding(name, f"the token is refused: {error}", "store a new token: bin/frontdesk numbers add")
+        return
+    except (SendError, FrontdeskError) as error:
+        yield Finding(name, str(error), "look at the number's id, GRAPH_URL and the network")
+        return
+    yield Finding(name, f"token good, {facts.verified_name} {facts.display_phone}")
+    yield from _subscription(sender, name)
+    if facts.server_time is not None:
+        yield _clock(facts.server_time)
+
+
+def _subscription(sender, name: str) -> Iterator[Finding]:
+    subject = f"webhook of {name}"
+    if sender.account_id is None:
+        yield Finding(subject, "cannot be checked: the WABA id is not known", "bin/frontdesk numbers add … --waba-id ID")
+        return
+    try:
+        apps = cloud_account.subscribed_apps(sender)
+    except SendError as error:
+        yield Finding(subject, str(error), "give the token the permission whatsapp_business_management")
+        return
+    mend = None if apps else "subscribe your app: POST /{waba-id}/subscribed_apps (README, Going live)"
+    yield Finding(subject, f"subscribed: {', '.join(apps)}" if apps else "no app is subscribed: nothing will arrive", mend)
+
+
+def _clock(server_time: float) -> Finding:
+    off = time.time() - server_time
+    mend = "set the clock, e.g. with systemd-timesyncd" if abs(off) > CLOCK_TOLERANCE_SECONDS else None
+    return Finding("clock", f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the provider's", mend)

@@ -64,6 +64,21 @@ def add(db: sqlite3.Connection, name: str, system_prompt: str, now: float, time_
     ).lastrowid
 
 
+def set_prompt(db: sqlite3.Connection, name: str, system_prompt: str, now: float) -> bool:
+    """False where there is no client of this name."""
+    return (
+        db.execute(
+            "UPDATE clients SET system_prompt = ?, updated_at = ? WHERE name = ?", (system_prompt, now, name)
+        ).rowcount
+        == 1
+    )
+
+
+def all_of_them(db: sqlite3.Connection, settings: Settings) -> list[Client]:
+    ids = [row["id"] for row in db.execute("SELECT id FROM clients ORDER BY name")]
+    return [get(db, id_, settings) for id_ in ids]
+
+
 def models_in_use(db: sqlite3.Connection, settings: Settings) -> list[str]:
     """Every model that some client's answers come from; the setting's own where there is no client yet."""
     rows = db.execute("SELECT DISTINCT COALESCE(model, ?) AS model FROM clients ORDER BY 1", (settings.ollama_model,))

@@ -94,3 +94,16 @@ def migrate(settings: Settings) -> None:
         migrations.apply(Database(db))
     finally:
         db.close()
+
+
+def pending(settings: Settings) -> list[str]:
+    """The names of the migrations that this database still lacks."""
+    from sqlite_utils import Database
+
+    from frontdesk.store.migrations import migrations
+
+    db = connect(settings)
+    try:
+        return [migration.name for migration in migrations.pending(Database(db))]
+    finally:
+        db.close()

@@ -1,0 +1,66 @@
+"""What the Graph API says of a number and its account: asked by a person's hand, so plain GETs that may be repeated."""
+
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import requests
+
+from frontdesk.channels import Sender
+from frontdesk.channels.cloud_errors import error_for, provider_error
+from frontdesk.errors import Temporary
+
+
+@dataclass(frozen=True, slots=True)
+class NumberFacts:
+    """`server_time`: the provider's clock when it answered (UTC epoch seconds), None where it did not say."""
+
+    display_phone: str
+    verified_name: str
+    quality: str
+    server_time: float | None
+
+
+def number_facts(sender: Sender, timeout_seconds: float = 10) -> NumberFacts:
+    """Proves the token and the number's id. Raises SendError."""
+    data, headers = _get(sender, sender.number_external_id, "display_phone_number,verified_name,quality_rating", timeout_seconds)
+    return NumberFacts(
+        display_phone=str(data.get("display_phone_number", "")),
+        verified_name=str(data.get("verified_name", "")),
+        quality=str(data.get("quality_rating", "")),
+        server_time=_time(headers.get("Date", "")),
+    )
+
+
+def subscribed_apps(sender: Sender, timeout_seconds: float = 10) -> list[str]:
+    """The apps that get this account's webhooks; none: nothing will ever arrive. Raises SendError."""
+    data, _ = _get(sender, f"{sender.account_id}/subscribed_apps", "", timeout_seconds)
+    apps = data.get("data")
+    return [str(app.get("whatsapp_business_api_data", app).get("name", "")) for app in apps or [] if isinstance(app, dict)]
+
+
+def _get(sender: Sender, path: str, fields: str, timeout_seconds: float) -> tuple[dict[str, Any], Any]:
+    try:
+        response = requests.get(
+            f"{sender.base_url.rstrip('/')}/{sender.version}/{path}",
+            params={"fields": fields} if fields else {},
+            headers={"Authorization": f"Bearer {sender.access_token}"},
+            timeout=timeout_seconds,
+            allow_redirects=False,
+        )
+        data = response.json()
+    except (requests.RequestException, ValueError) as error:
+        raise Temporary(f"the Graph API at {sender.base_url} gave no usable answer ({type(error).__name__})") from None
+    error = provider_error(data.get("error") if isinstance(data, dict) else None)
+    if error.code is not None:
+        raise error_for(error)
+    if response.status_code != 200 or not isinstance(data, dict):
+        raise Temporary(f"the Graph API answered HTTP {response.status_code}")
+    return data, response.headers
+
+
+def _time(header: str) -> float | None:
+    try:
+        return parsedate_to_datetime(header).timestamp()
+    except (TypeError, ValueError):
+        return None

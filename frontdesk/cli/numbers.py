@@ -1,0 +1,94 @@
+"""`bin/frontdesk numbers`: the WhatsApp numbers that are answered. A token is asked for, never given on the command line."""
+
+import sys
+import time
+
+import click
+
+from frontdesk import settings as settings_module
+from frontdesk.cli import frontdesk
+from frontdesk.errors import FrontdeskError
+from frontdesk.settings import Settings
+from frontdesk.store import clients, database
+from frontdesk.store import numbers as store
+
+
+@frontdesk.group()
+def numbers() -> None:
+    """Add, list, stop and resume numbers."""
+
+
+def _open(settings: Settings):
+    database.migrate(settings)
+    return database.connect(settings)
+
+
+@numbers.command("add", with_appcontext=False)
+@click.argument("phone_number_id")
+@click.option("--client", "client_name", required=True, help="The client it answers for (see: clients list).")
+@click.option("--waba-id", help="The WhatsApp Business Account's id.")
+@click.option("--display-phone", help="The number as people write it.")
+def add(phone_number_id: str, client_name: str, waba_id: str | None, display_phone: str | None) -> None:
+    """Add a number, or give one a new token. PHONE_NUMBER_ID is Meta's id of the number, not the number."""
+    if not phone_number_id.isdigit():
+        raise FrontdeskError(f"PHONE_NUMBER_ID is {phone_number_id!r}; it wants the digits Meta shows under API Setup")
+    settings = settings_module.load()
+    token = (click.prompt("Access token", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()).strip()
+    if not token:
+        raise FrontdeskError("no access token was given; type it at the prompt or pipe it in")
+    db = _open(settings)
+    with database.transaction(db):
+        client_id = clients.find(db, client_name)
+        if client_id is None:
+            raise FrontdeskError(f"there is no client {client_name!r}; make it: bin/frontdesk clients add")
+        store.put(
+            db,
+            settings,
+            client_id=client_id,
+            channel="cloud",
+            external_id=phone_number_id,
+            access_token=token,
+            account_id=waba_id,
+            display_phone=display_phone,
+            now=time.time(),
+        )
+    click.echo(f"Number {phone_number_id} answers for {client_name}. Check it: bin/frontdesk doctor")
+
+
+@numbers.command("list", with_appcontext=False)
+def list_numbers() -> None:
+    """Every number, its client, and whether it is stopped."""
+    settings = settings_module.load()
+    db = _open(settings)
+    known = store.all_of_them(db)
+    if not known:
+        click.echo("No numbers yet. Add one: bin/frontdesk numbers add PHONE_NUMBER_ID --client NAME")
+    for number in known:
+        client = clients.get(db, number.client_id, settings).name
+        state = f"stopped: {number.stopped_reason}" if number.stopped_at is not None else "sending"
+        click.echo(f"{number.external_id}  {number.display_phone or '-'}  {client}  {state}")
+
+
+def _known(db, phone_number_id: str) -> store.Number:
+    number = store.find(db, "cloud", phone_number_id)
+    if number is None:
+        raise FrontdeskError(f"there is no number {phone_number_id}; see: bin/frontdesk numbers list")
+    return number
+
+
+@numbers.command("stop", with_appcontext=False)
+@click.argument("phone_number_id")
+def stop(phone_number_id: str) -> None:
+    """Send nothing from this number until it is resumed; messages wait."""
+    db = _open(settings_module.load())
+    stopped = store.stop(db, _known(db, phone_number_id).id, "stopped by hand", None, time.time())
+    click.echo("Stopped; messages wait." if stopped else "It was stopped already.")
+
+
+@numbers.command("resume", with_appcontext=False)
+@click.argument("phone_number_id")
+def resume(phone_number_id: str) -> None:
+    """Send again; what waited goes out within seconds."""
+    db = _open(settings_module.load())
+    resumed = store.resume(db, _known(db, phone_number_id).id)
+    click.echo("Resumed; what waited goes out within seconds." if resumed else "It was not stopped.")
