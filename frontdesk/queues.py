@@ -40,8 +40,11 @@ class FrontdeskJob(Job):
 
 
 def connect(address: str, *, timeout_seconds: float = 5, retry: bool = True) -> redis.Redis:
-    """A client for RQ and for everything here. `retry=False`: a call fails at once, for who answers a webhook."""
-    options = {} if retry else {"retry": Retry(NoBackoff(), 0)}
+    """A client for RQ and for everything here.
+
+    `retry=False`, for who answers a webhook: no second try but one on a fresh connection, where a kept one proves dead.
+    """
+    options = {} if retry else {"retry": Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))}
     return redis.Redis.from_url(
         address, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds, health_check_interval=30, **options
     )

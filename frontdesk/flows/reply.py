@@ -86,6 +86,7 @@ def answer(context: Context, conversation_id: int) -> None:
         context.queues.reply([work.id], at_front=True)
     except _Cancelled:
         _release(work)
+        _ring_for_the_rest(work)
     except (ModelAway, ModelMissing) as error:
         _wait_for_model(work, error)
     except ModelError as error:
@@ -261,7 +262,7 @@ def _ring_for_the_rest(work: _Work) -> None:
     """What the customer wrote while this was being written has a job or bell that found the conversation claimed."""
     context = work.context
     conversation = conversations.get(context.db, work.id)
-    if conversation is None or conversation.waiting_since is None:
+    if conversation is None or conversation.waiting_since is None or conversation.state != "bot":
         return
     if conversation.reply_due_at <= context.now():
         context.queues.reply([work.id])
