@@ -1,25 +1,16 @@
 """Sending through the Cloud API, against a real server on loopback: what was sent, and what each end of a call becomes."""
 
 import logging
-import os
 import socket
-import ssl
-import threading
-import time
 import traceback
-from datetime import datetime, timedelta, timezone
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from frontdesk.channels import Accepted, Person, ProviderError, Sender, wire
+from frontdesk.channels import Accepted, Person, ProviderError, Sender
 from frontdesk.channels.cloud import CloudChannel
 from frontdesk.channels.cloud_errors import TABLE
 from frontdesk.errors import NumberStopped, Permanent, SendError, Temporary, Throttled, Unknown, WindowClosed
-from tests.standins.raw_http import RawServer, answer, cut, raw, reset
+from tests.standins.raw_http import RawServer, answer, cut, reset
 
 TOKEN = "EAAGm0PX4ZCpsBAtestTESTtest0123456789"
 TEXT = "Ihre PIN ist 4711, Frau Müller"
@@ -256,7 +247,7 @@ def test_a_bare_429_throttles_the_number_for_as_long_as_it_says():
     assert refused(answer(429, b"", {"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT"})).delay_seconds is None
 
 
-# --- before and after the request went out ----------------------------------------------------------------------------
+# --- no answer ------------------------------------------------------------------------------------------------------
 
 
 def test_a_refused_connection_is_temporary():
@@ -266,178 +257,16 @@ def test_a_refused_connection_is_temporary():
         send(url)
 
 
-def test_a_host_that_does_not_exist_is_temporary():
-    with pytest.raises(Temporary):
-        send("http://graph.invalid")
-
-
-@pytest.mark.parametrize("url", ["graph.facebook.com", "ftp://127.0.0.1", "http://", "http://[::1"])
-def test_an_address_that_is_none_is_temporary_and_not_a_crash(url):
-    with pytest.raises(Temporary):
-        send(url)
-
-
-def test_a_connection_that_is_never_accepted_is_temporary():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        fillers = [socket.socket() for _ in range(3)]
-        for filler in fillers:
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        with pytest.raises(Temporary):
-            send(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_seconds=0.3)
-        for filler in fillers:
-            filler.close()
-
-
-def test_a_certificate_nobody_vouches_for_is_temporary_and_nothing_is_sent(tmp_path):
-    with RawServer(TAKEN, tls=_own_certificate(tmp_path)) as server, pytest.raises(Temporary):
-        send(server)
-    assert server.requests == []
-
-
-@pytest.mark.parametrize("ending", [cut, reset, raw(b"HTTP/1.1 400 Bad Request\r\n\r\n")])
-def test_a_tls_handshake_that_fails_is_temporary(ending):
-    def hang_up(connection):
-        connection.recv(100)
-        return ending(connection)
-
-    with RawServer(on_accept=hang_up) as server, pytest.raises(Temporary):
-        send(server)
-
-
-def test_a_tls_handshake_that_hangs_is_temporary():
-    ended = threading.Event()
-    with RawServer(on_accept=lambda connection: ended.wait(5)) as server, pytest.raises(Temporary):
-        send(server, timeout_seconds=0.3)
-    ended.set()
-
-
-def test_a_proxy_that_is_away_is_temporary(monkeypatch):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{listener.getsockname()[1]}")
-        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{listener.getsockname()[1]}")
-    for url in ("https://graph.invalid", "http://graph.invalid"):
-        with pytest.raises(Temporary):
-            send(url)
-
-
-@pytest.mark.parametrize(
-    "turn",
-    [
-        cut,
-        reset,
-        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"),
-        raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"),
-        raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxx\r\n"),
-        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{"),
-        raw(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"),
-        raw(b"HTTP/1.1 2"),
-        raw(b"SSH-2.0-OpenSSH_9.6\r\n"),
-        raw(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n"),
-    ],
-)
-def test_whatever_breaks_after_the_request_is_unknown_and_never_sent_again(turn):
+@pytest.mark.parametrize("turn", [cut, reset])
+def test_a_cut_after_the_request_is_unknown(turn):
     assert type(refused(turn)) is Unknown
 
 
 def test_silence_after_the_request_is_unknown():
     with RawServer() as server:
         server.turns = [server.silence]
-        started = time.monotonic()
         with pytest.raises(Unknown, match="timed out"):
-            send(server, timeout_seconds=0.3)
-        assert time.monotonic() - started < 2
-        assert len(server.requests) == 1
-
-
-def test_an_answer_that_trickles_holds_nobody_for_ever():
-    with RawServer() as server:
-        server.turns = [server.trickle]
-        started = time.monotonic()
-        with pytest.raises(Unknown):
-            send(server, timeout_seconds=0.3)
-        assert time.monotonic() - started < 2
-
-
-# --- connections ----------------------------------------------------------------------------------------------------
-
-
-def test_calls_share_one_connection():
-    channel = CloudChannel()
-    with RawServer(TAKEN) as server:
-        for _ in range(3):
-            send(server, channel=channel)
-    assert [request.connection for request in server.requests] == [1, 1, 1]
-
-
-def test_a_kept_connection_that_the_server_closed_meanwhile_is_not_used():
-    channel = CloudChannel()
-    with RawServer(answer(200, {"messages": [{"id": "wamid.1"}]}, keep=False), TAKEN) as server:
-        send(server, channel=channel)
-        _until_closed(channel, server.url)
-        assert send(server, channel=channel).external_id == "wamid.1"
-    assert [request.connection for request in server.requests] == [1, 2]
-
-
-def test_a_kept_connection_that_is_cut_under_the_request_is_unknown():
-    channel = CloudChannel()
-    with RawServer(TAKEN, cut, TAKEN) as server:
-        send(server, channel=channel)
-        with pytest.raises(Unknown):
-            send(server, channel=channel)
-        assert len(server.requests) == 2  # not a third: nothing was sent again
-        assert send(server, channel=channel).external_id == "wamid.1"
-    assert [request.connection for request in server.requests] == [1, 1, 2]
-
-
-def test_a_connection_idle_for_long_is_given_up_before_the_server_does(monkeypatch):
-    channel = CloudChannel()
-    with RawServer(TAKEN) as server:
-        send(server, channel=channel)
-        monkeypatch.setattr(wire, "IDLE_SECONDS", -1.0)
-        send(server, channel=channel)
-    assert [request.connection for request in server.requests] == [1, 2]
-
-
-def test_thirty_two_threads_send_at_the_same_time(caplog):
-    channel, taken = CloudChannel(timeout_seconds=5), []
-    together = threading.Barrier(32)
-
-    def slow(connection):
-        together.wait(5)
-        return TAKEN(connection)
-
-    with RawServer(slow) as server:
-        threads = [threading.Thread(target=lambda: taken.append(send(server, channel=channel))) for _ in range(32)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert len(taken) == len(server.requests) == 32
-    assert "pool is full" not in caplog.text
-
-
-def test_a_forked_process_gets_connections_of_its_own():
-    channel = CloudChannel()
-    with RawServer(TAKEN) as server:
-        send(server, channel=channel)
-        child = os.fork()
-        if child == 0:
-            os._exit(0 if send(server, channel=channel).external_id == "wamid.1" else 1)
-        assert os.waitpid(child, 0)[1] == 0
-        send(server, channel=channel)
-    assert [request.connection for request in server.requests] == [1, 2, 1]
-
-
-def test_cookies_are_not_kept():
-    channel = CloudChannel()
-    body = {"messages": [{"id": "wamid.1"}]}
-    with RawServer(answer(200, body, {"Set-Cookie": "a=b; Path=/"})) as server:
-        send(server, channel=channel)
-        send(server, channel=channel)
-    assert all("cookie" not in request.headers for request in server.requests)
+            send(server, timeout_seconds=0.2)
 
 
 # --- secrets --------------------------------------------------------------------------------------------------------
@@ -457,36 +286,3 @@ def test_neither_token_nor_text_is_in_an_error_or_a_log(caplog):
 def test_metas_words_are_kept_and_bounded():
     error = refused(meta_error(131026, error_data={"details": "x" * 9000}))
     assert len(error.details) == 500
-
-
-def _until_closed(channel, url):
-    """Wait until the server's close has reached the one idle connection of the channel's pool."""
-    pools = channel._wire._session.get_adapter(url).poolmanager.pools
-    idle = pools[next(iter(pools.keys()))].pool.queue[-1]
-    deadline = time.monotonic() + 2
-    while idle.is_connected and time.monotonic() < deadline:
-        time.sleep(0.005)
-
-
-def _own_certificate(tmp_path) -> ssl.SSLContext:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(timezone.utc)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path / "own.pem"
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    file.write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain) + certificate.public_bytes(pem)
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    return context

@@ -142,7 +142,7 @@ def test_text_without_markdown_comes_out_exactly(text):
 
 def test_any_plain_text_comes_out_exactly_but_for_space_at_line_ends():
     choose = random.Random(7)
-    words = ["Hallo", "5,00", "€", "snake_case", "a*b", "2", "*", "(x)", "ä.", "👩‍👧", "שלום", "重点。", "x_y_z", "?", "http://a.b/_c_", "<3", "&", "3*4"]
+    words = "Hallo 5,00 € snake_case a*b 2 * (x) ä. 👩‍👧 שלום 重点。 x_y_z ? http://a.b/_c_ <3 & 3*4".split()
     for _ in range(500):
         lines = [" ".join(["Wort", *choose.choices(words, k=choose.randint(0, 8))]) for _ in range(choose.randint(1, 6))]
         text = "".join(line + choose.choice(["\n", "\n\n", "\n\n\n", " \n", "\r\n"]) for line in lines)
@@ -158,8 +158,8 @@ def test_what_shows_nothing_becomes_nothing(text):
 def test_no_letter_and_no_digit_is_ever_lost():
     choose = random.Random(11)
     pieces = [
-        "*", "**", "_", "__", "~~", "`", "\n```\n", "\n", "\n\n", "- ", "1. ", "> ", "# ", "| ", "|---|\n", "[", "](", ")", "!", "\\", " ",
-        "    ", "<", ">", "&", ";", ":", "://", "wort", "ä", "7", "👩‍👧", "重", "ש", "\u0301", "---\n", "+ ", "\t", "==\n",
+        "*", "**", "_", "__", "~~", "`", "\n```\n", "\n", "\n\n", "- ", "1. ", "> ", "# ", "| ", "|---|\n", "[", "](", ")",
+        "!", "\\", " ", "    ", "<", ">", "&", ";", ":", "://", "wort", "ä", "7", "👩‍👧", "重", "ש", "\u0301", "---\n", "+ ", "\t", "==\n",
     ]  # fmt: skip
     for _ in range(3000):
         text = "".join(choose.choices(pieces, k=choose.randint(1, 40)))
@@ -170,7 +170,8 @@ def test_no_letter_and_no_digit_is_ever_lost():
 
 
 @pytest.mark.parametrize(
-    "text", ["*a " * 5000, "[" * 5000, ">" * 3000 + "x", "**a" * 3000, "- " * 2000 + "x", "![[" * 2000, "_a_ " * 5000, "<a " * 3000]
+    "text",
+    ["*a " * 5000, "[" * 5000, ">" * 3000 + "x", "**a" * 3000, "- " * 2000 + "x", "![[" * 2000, "_a_ " * 5000, "<a " * 3000],
 )
 def test_no_text_is_too_odd_or_takes_long(text):
     started = time.perf_counter()
@@ -232,7 +233,8 @@ def test_a_limit_that_no_emoji_fits_is_refused():
 
 def test_parts_fit_and_lose_nothing_and_double_nothing():
     choose = random.Random(3)
-    pieces = ["Wort", "a", ". ", "! ", "\n", "\n\n", " ", "  ", "\t", "👩‍👩‍👧", "🇩🇪", "e\u0301", "重点。", "שלום", "\ud83d", "x" * 30, "\r\n", "\u00a0"]
+    pieces = ["Wort", "a", ". ", "! ", "\n", "\n\n", " ", "  ", "\t", "\r\n", "\u00a0", "x" * 30]
+    pieces += ["👩‍👩‍👧", "🇩🇪", "e\u0301", "重点。", "שלום", "\ud83d"]
     for _ in range(3000):
         text = "".join(choose.choices(pieces, k=choose.randint(0, 80)))
         limit = choose.choice([2, 3, 7, 20, 64, 500])

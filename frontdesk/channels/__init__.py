@@ -51,7 +51,9 @@ class InboundMessage:
 
     `kind` is the provider's type ("text", "image", "location" …). `text` is what the model and a person read, in words,
     for every kind. `answerable`: an answer is owed (false for reactions, system notes, groups, calls, unsupported …).
-    `raw` is the provider's message object as it came. `at` is UTC epoch seconds as the provider gave it.
+    `raw` is the provider's message object as it came. `at` is UTC epoch seconds as the provider gave it; 0.0, here and in
+    every other event, where it gave none that makes sense: then the time of receipt counts.
+    Text may hold NULs and halves of surrogate pairs, which SQLite and UTF-8 do not take as they are.
     """
 
     number_external_id: str
@@ -97,6 +99,7 @@ class StatusChange:
     """What became of a message we sent: "sent", "delivered", "read", "played" or "failed".
 
     `callback_data` is what we put into `biz_opaque_callback_data` (None where the message was sent by something else).
+    `person` may name nobody (a message to a group): our own message is known by its ids.
     """
 
     number_external_id: str

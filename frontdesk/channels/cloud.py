@@ -16,11 +16,9 @@ from frontdesk.channels.cloud_webhook import parse
 from frontdesk.channels.wire import Answer, NoAnswer, NotSent, Wire
 from frontdesk.errors import NumberStopped, Permanent, SendError, Temporary, Throttled, Unknown
 
-LONGEST_WORDS = 500  # of Meta's words about an error, kept on the message's row
 LONGEST_RETRY_AFTER = 3600.0
 _LINK = re.compile(r"https?://\S")
 _TOKEN = re.compile(r"[!-~]+")
-_TOKEN_IN_WORDS = re.compile(r"EAA[A-Za-z0-9]{20,}")  # Meta quotes a malformed token back
 
 
 class CloudChannel:
@@ -126,7 +124,7 @@ def _blotted(words: str, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
         if len(secret.strip()) >= 4:  # shorter ones are parts of ordinary words
             words = words.replace(secret, "…")
-    return _TOKEN_IN_WORDS.sub("…", words)[:LONGEST_WORDS]
+    return words
 
 
 def _retry_after(answer: Answer) -> float | None:

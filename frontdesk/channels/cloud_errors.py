@@ -4,6 +4,7 @@ One table serves a refused call and a failed status alike: Meta reports most of 
 branches on the code, never on the HTTP status (the same code comes with different ones). Meta's "Error codes" page, mid-2026.
 """
 
+import re
 from functools import partial
 from typing import Any, Callable
 
@@ -11,6 +12,8 @@ from frontdesk.channels import ProviderError
 from frontdesk.errors import NumberStopped, Permanent, SendError, Temporary, Throttled, WindowClosed
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+LONGEST_WORDS = 500  # of Meta's words about an error, kept on the message's row
+_TOKEN = re.compile(r"EAA[A-Za-z0-9]{20,}")  # Meta quotes a malformed token back
 
 _wait = partial(Throttled, scope="number")
 # 131048 and 131064 limit the whole number because people block or report it. An ordinary answer inside an open conversation
@@ -56,7 +59,7 @@ def error_for(error: ProviderError, *, is_transient: bool = False) -> SendError:
     """
     unlisted = Temporary if is_transient else Permanent
     build = TABLE.get(error.code, unlisted)
-    return build(error.title, code=error.code, details=error.details)
+    return build(error.title[:LONGEST_WORDS], code=error.code, details=error.details[:LONGEST_WORDS])
 
 
 def error_for_status(errors: tuple[ProviderError, ...]) -> SendError:
@@ -67,7 +70,10 @@ def error_for_status(errors: tuple[ProviderError, ...]) -> SendError:
 
 
 def provider_error(raw: Any) -> ProviderError:
-    """Meta's error object, from an API answer (`message`) or a webhook (`title`), in one shape. Never raises."""
+    """Meta's error object, from an API answer (`message`) or a webhook (`title`), in one shape. Never raises.
+
+    What looks like an access token is blotted out of Meta's words.
+    """
     if not isinstance(raw, dict):
         return ProviderError(None, "an error Meta did not describe")
     data = raw.get("error_data")
@@ -85,4 +91,4 @@ def _code(value: Any) -> int | None:
 
 
 def _words(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    return _TOKEN.sub("…", value) if isinstance(value, str) else ""
