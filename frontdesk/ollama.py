@@ -1,7 +1,7 @@
 """The only place that talks to Ollama: an answer to a chat, loading a model, and what the server has.
 
-Every call is synchronous and opens its own connection; none may be made from inside a running event loop. What goes
-wrong comes out as one of the Model… errors, after the one retry that may mend it; half an answer never comes out.
+Every call is synchronous and opens its own connections. What goes wrong comes out as one of the Model… errors, after
+the one retry that may mend it; half an answer never comes out.
 No text of a prompt or of an answer enters an exception or a log line, nor may it.
 The `ollama` package takes half a second to import, so it is imported by the first call and not by this module.
 """
@@ -11,11 +11,10 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from frontdesk.errors import (
     ContextExceeded,
@@ -37,8 +36,11 @@ VERSION_SECONDS = 2
 THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
 THOUGHTS_BEGUN_IN_THE_TEMPLATE = re.compile(r"\A.*</think>", re.DOTALL | re.IGNORECASE)
 SHARED_LENGTH = 16  # so many characters in common and a server's words may be quoting a message
+TOO_SLOW, NOT_LOADED = "Ollama gave no answer within {:g} s", "the model {} was not loaded within {:g} s"
 
 Answer = TypeVar("Answer")
+Watch = Callable[[], None]
+Attempt = Callable[[Any], Awaitable[Answer]]  # given the client; may be called twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class ModelOptions:
 class Completion:
     """An answer, without thoughts and outer white space, never empty. Ollama leaves out counts it does not know: None.
 
-    `load_seconds` is what making the model ready took, `done_reason` "stop", or "length" when `num_predict` cut it.
+    `load_seconds` is what making the model ready took; `done_reason` is "stop", or "length" when `num_predict` cut it.
     """
 
     text: str
@@ -77,33 +79,23 @@ class Completion:
 
 
 class Ollama:
-    """One Ollama server. `host` as in OLLAMA_HOST; without a port 11434 is meant, except for https.
+    """One Ollama server. `host` is an address as settings has it, its scheme and port spelled out.
 
     `timeout_seconds` bounds the whole of one answer, the retry and its pause included; the time the model takes to load
     is not part of it and has its own bound. `crash_pause_seconds` is the pause before a retry after the runner died.
     """
 
     def __init__(
-        self,
-        host: str,
-        *,
-        timeout_seconds: float = 120,
-        load_timeout_seconds: float = 600,
-        crash_pause_seconds: float = 7,
+        self, host: str, *, timeout_seconds: float = 120, load_timeout_seconds: float = 600, crash_pause_seconds=7.0
     ):
-        self.host = _address(host)
+        self.host = host
         self.timeout_seconds = timeout_seconds
         self.load_timeout_seconds = load_timeout_seconds
         self.crash_pause_seconds = crash_pause_seconds
         self._made_ready: set[ModelOptions] = set()
 
     def chat(
-        self,
-        messages: Sequence[dict[str, Any]],
-        options: ModelOptions,
-        *,
-        watch: Callable[[], None] | None = None,
-        watch_every_seconds: float = 0.25,
+        self, messages: Sequence[dict], options: ModelOptions, *, watch: Watch | None = None, watch_every_seconds=0.25
     ) -> Completion:
         """The model's answer to `messages` ({"role", "content"}, oldest first, at least one).
 
@@ -113,27 +105,20 @@ class Ollama:
         """
         if not messages or not all(isinstance(m.get(key), str) for m in messages for key in ("role", "content")):
             raise ValueError("chat needs at least one message, each with a role and a content")
-        return self._outcome(_watched(self._answer(messages, options), watch, watch_every_seconds))
+        return _run(self._answer(messages, options), watch, watch_every_seconds)
 
     def warm_up(self, options: ModelOptions) -> None:
         """Load the model as chat() will want it. Raises the Model… errors."""
-
-        async def load(client) -> None:
-            await self._load(client, options, budget)
-
-        budget = _Budget(self.timeout_seconds, self.load_timeout_seconds)
-        self._outcome(self._twice(load, options.model, (), budget))
+        call = _Call(self.timeout_seconds, self.load_timeout_seconds, options.model)
+        _run(self._twice(lambda client: self._load(client, options, call), call))
 
     def version(self) -> str | None:
-        """The server's version, None when there is no usable server. Takes two seconds at most."""
+        """The server's version, None when there is no usable server, which is known after about two seconds."""
         import httpx
 
-        async def ask() -> str:
-            async with asyncio.timeout(VERSION_SECONDS), httpx.AsyncClient(**self._connection()) as client:
-                return (await client.get(f"{self.host}/api/version")).raise_for_status().json()["version"]
-
         try:
-            return asyncio.run(ask())
+            response = httpx.get(f"{self.host}/api/version", timeout=VERSION_SECONDS, **self._connection())
+            return response.raise_for_status().json()["version"]
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -143,59 +128,46 @@ class Ollama:
         return [model.model for model in listed.models if model.model]
 
     def loaded_models(self) -> list[dict[str, Any]]:
-        """The models in memory or on their way: name, size, size_vram, expires_at, context_length… Raises ModelAway."""
+        """The models in memory or on their way, as /api/ps lists them: name, context_length… Raises ModelAway."""
         listed = self._ask(lambda client: client.ps())
         return [model.model_dump(mode="json") for model in listed.models]
 
     def _ask(self, ask: Callable[[Any], Awaitable[Answer]]) -> Answer:
         async def attempt(client) -> Answer:
-            async with budget.charged("answer_seconds", _too_slow(QUICK_SECONDS)):
+            async with call.charged("answer_seconds", TOO_SLOW.format(QUICK_SECONDS)):
                 return await self._whole(ask(client))
 
-        async def once() -> Answer | ModelError:
-            async with self._client() as client:
-                outcome = await self._tried(attempt, client, "", ())
-            return outcome.error if isinstance(outcome, _Failed) else outcome
-
-        budget = _Budget(QUICK_SECONDS, 0)
-        return self._outcome(once())
-
-    def _outcome(self, work: Awaitable[Answer | BaseException]) -> Answer:
-        """Run `work`, and raise what it returned if that is an error: raised here it carries no context and no text."""
-        outcome = asyncio.run(work)
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome
+        call = _Call(QUICK_SECONDS, 0, may_retry=False)
+        return _run(self._twice(attempt, call))
 
     async def _answer(self, messages: Sequence[dict], options: ModelOptions) -> Completion | ModelError:
         async def attempt(client) -> Completion:
-            load_seconds = await self._make_ready(client, options, budget)
-            async with budget.charged("answer_seconds", _too_slow(self.timeout_seconds)):
+            load_seconds = await self._make_ready(client, options, call)
+            async with call.charged("answer_seconds", TOO_SLOW.format(self.timeout_seconds)):
                 return await _stream(client, messages, options, load_seconds)
 
-        budget = _Budget(self.timeout_seconds, self.load_timeout_seconds)
-        return await self._twice(attempt, options.model, messages, budget)
+        call = _Call(self.timeout_seconds, self.load_timeout_seconds, options.model, messages)
+        return await self._twice(attempt, call)
 
-    async def _twice(
-        self, attempt: Callable[[Any], Awaitable[Answer]], model: str, messages: Sequence[dict], budget: "_Budget"
-    ) -> Answer | ModelError:
+    async def _twice(self, attempt: Attempt, call: "_Call") -> Answer | ModelError:
         """What `attempt` gave, at the second try if the first failed in a way that a retry may mend."""
         async with self._client() as client:
-            outcome = await self._tried(attempt, client, model, messages)
+            outcome = await self._tried(attempt, client, call)
             if not isinstance(outcome, _Failed):
                 return outcome
-            pause_seconds = self.crash_pause_seconds if isinstance(outcome.error, ModelCrashed) else 0
-            if pause_seconds:
+            crashed = isinstance(outcome.error, ModelCrashed)
+            pause_seconds = self.crash_pause_seconds if crashed else 0
+            if crashed:
                 self._made_ready.clear()  # /api/ps may go on listing a runner that died
-            if not outcome.again or budget.answer_seconds <= pause_seconds:
+            if not (call.may_retry and outcome.again) or call.answer_seconds <= pause_seconds:
                 return outcome.error
             log.warning("%s; trying once more in %g s", outcome.error, pause_seconds)
             await asyncio.sleep(pause_seconds)
-            budget.answer_seconds -= pause_seconds
-            outcome = await self._tried(attempt, client, model, messages)
+            call.answer_seconds -= pause_seconds
+            outcome = await self._tried(attempt, client, call)
             return outcome.error if isinstance(outcome, _Failed) else outcome
 
-    async def _tried(self, attempt, client, model: str, messages: Sequence[dict]) -> "Answer | _Failed":
+    async def _tried(self, attempt: Attempt, client, call: "_Call") -> "Answer | _Failed":
         import httpx
         import ollama
 
@@ -204,21 +176,21 @@ class Ollama:
         except _Failed as failed:
             return failed
         except ollama.ResponseError as error:
-            return self._judged(error.status_code, str(error.error), model, messages)
-        except (httpx.ConnectError, httpx.TimeoutException, httpx.InvalidURL, OSError) as error:
+            return self._judged(error.status_code, str(error.error), call)
+        except (httpx.ConnectError, httpx.TimeoutException, httpx.UnsupportedProtocol, OSError) as error:
             return _Failed(ModelAway(f"no Ollama server at {self.host} ({type(error).__name__})"))
         except httpx.HTTPError as error:
             return _Failed(ModelInterrupted(f"the answer broke off ({type(error).__name__})"), again=True)
         except (ValueError, AttributeError):  # no JSON, not Ollama's, or (the client stumbles) JSON that is no object
             return _Failed(ModelInterrupted("the answer could not be read"), again=True)
 
-    def _judged(self, status: int, reason: str, model: str, messages: Sequence[dict]) -> "_Failed":
+    def _judged(self, status: int, reason: str, call: "_Call") -> "_Failed":
         """An error that the server reported: `status` is HTTP's, or -1 when the answer had begun."""
         page = reason.lstrip().startswith("<")
-        if "exceed_context_size_error" in reason:
+        if "exceed_context_size_error" in reason or "exceeds the available context size" in reason:
             return _Failed(ContextExceeded(400, "the prompt is longer than the model's context"))
         if status == 404 and not page and "model" in reason and "not found" in reason:
-            return _Failed(ModelMissing(model))
+            return _Failed(ModelMissing(call.model))
         if status in (429, 503) and not page:
             return _Failed(ModelBusy(f"Ollama is busy ({status})"))
         if "runner has unexpectedly stopped" in reason:
@@ -226,22 +198,23 @@ class Ollama:
         if status == -1:
             return _Failed(ModelInterrupted("the answer ended in an error"), again=True)
         if status == 500 and not page:
-            return _Failed(ModelCrashed(f"Ollama failed (500): {_fit_to_show(reason, messages)}"), again=True)
-        if 400 <= status < 500 and status not in (404, 405, 408) and not page:
-            return _Failed(ModelRefused(status, _fit_to_show(reason, messages)))
+            return _Failed(ModelCrashed(f"Ollama failed (500): {_fit_to_show(reason, call.messages)}"), again=True)
+        if 400 <= status < 500 and status not in (404, 405, 408, 499) and not page:
+            return _Failed(ModelRefused(status, _fit_to_show(reason, call.messages)))
         return _Failed(ModelAway(f"no Ollama behind {self.host}: it answers {status}"))
 
-    async def _make_ready(self, client, options: ModelOptions, budget: "_Budget") -> float:
+    async def _make_ready(self, client, options: ModelOptions, call: "_Call") -> float:
         """Have the model loaded before it is asked, so that loading is not charged to the answer. Returns its seconds.
 
         /api/ps also lists a model that is still loading, so it is believed only about options that were ready before.
         """
-        async with budget.charged("answer_seconds", _too_slow(QUICK_SECONDS), at_most=QUICK_SECONDS):
+        quick_seconds = min(QUICK_SECONDS, self.timeout_seconds)
+        async with call.charged("answer_seconds", TOO_SLOW.format(quick_seconds), at_most=quick_seconds):
             listed = await self._listed(client, options)
         if listed and options in self._made_ready:
             return 0.0
         started = time.monotonic()
-        await self._load(client, options, budget)
+        await self._load(client, options, call)
         return time.monotonic() - started
 
     async def _listed(self, client, options: ModelOptions) -> bool:
@@ -253,12 +226,12 @@ class Ollama:
             if error.status_code >= 500:
                 raise
             return False  # a proxy that lets only /api/chat through
-        return any(_same(model.name, options.model) and model.context_length == options.num_ctx for model in models)
+        ready = {(model.name, model.context_length) for model in models}
+        return not ready.isdisjoint({(options.model, options.num_ctx), (f"{options.model}:latest", options.num_ctx)})
 
-    async def _load(self, client, options: ModelOptions, budget: "_Budget") -> None:
+    async def _load(self, client, options: ModelOptions, call: "_Call") -> None:
         """Chat without messages loads and returns. Leaving early aborts the load, hence the long bound of its own."""
-        too_slow = f"the model {options.model} was not loaded within {self.load_timeout_seconds:g} s"
-        async with budget.charged("load_seconds", too_slow):
+        async with call.charged("load_seconds", NOT_LOADED.format(options.model, self.load_timeout_seconds)):
             await self._whole(client.chat(messages=[], stream=False, **options.request()))
         self._made_ready.add(options)
 
@@ -277,7 +250,7 @@ class Ollama:
         import httpx
         from ollama import AsyncClient
 
-        # No read timeout: every wait is inside a _Budget, which bounds the whole and not each gap.
+        # No read timeout: every wait is charged to a _Call, which bounds the whole and not each gap.
         timeout = httpx.Timeout(connect=CONNECT_SECONDS, read=None, write=30, pool=5)
         return AsyncClient(self.host, timeout=timeout, **self._connection())
 
@@ -294,11 +267,14 @@ class _Failed(Exception):
 
 
 @dataclass(slots=True)
-class _Budget:
-    """The seconds that are left for answering and for loading."""
+class _Call:
+    """What one call is about, and the seconds it has left for answering and for loading."""
 
     answer_seconds: float
     load_seconds: float
+    model: str = ""
+    messages: Sequence[dict] = ()
+    may_retry: bool = True
 
     @contextlib.asynccontextmanager
     async def charged(self, kind: str, too_slow: str, at_most: float = float("inf")) -> AsyncIterator[None]:
@@ -331,19 +307,41 @@ async def _stream(client, messages: Sequence[dict], options: ModelOptions, load_
         text=text,
         prompt_tokens=last.prompt_eval_count,
         output_tokens=last.eval_count,
-        load_seconds=load_seconds + _seconds(last.load_duration),
-        prompt_seconds=_seconds(last.prompt_eval_duration),
-        output_seconds=_seconds(last.eval_duration),
+        load_seconds=load_seconds + (last.load_duration or 0) / 1e9,
+        prompt_seconds=(last.prompt_eval_duration or 0) / 1e9,
+        output_seconds=(last.eval_duration or 0) / 1e9,
         done_reason=last.done_reason or "",
     )
 
 
-async def _watched(
-    work: Awaitable[Answer], watch: Callable[[], None] | None, every_seconds: float
-) -> Answer | BaseException:
-    """What `work` gives, or what `watch` raised meanwhile; neither runs any more when this returns."""
-    if watch is None:
-        return await work
+def _run(work: Coroutine[Any, Any, Answer | ModelError], watch: Watch | None = None, every_seconds=0.25) -> Answer:
+    """What `work` returns. An error that it returns is raised here, where it has no context that could hold text.
+
+    The loop has a thread of its own: inside a loop an exception that a signal handler raises (RQ's job timeout) can be
+    lost; the caller, who waits in result(), gets it for certain. Nothing runs any more when this is left.
+    """
+    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task]] = Future()
+
+    async def main() -> Answer | BaseException:
+        started.set_result((asyncio.get_running_loop(), asyncio.current_task()))
+        return await (work if watch is None else _watched(work, watch, every_seconds))
+
+    with ThreadPoolExecutor(1, thread_name_prefix="ollama") as thread:
+        running = thread.submit(asyncio.run, main())
+        running.add_done_callback(lambda _: started.cancel())
+        try:
+            outcome = running.result()
+        except BaseException:
+            with contextlib.suppress(RuntimeError, CancelledError):  # it is over already, or never began
+                loop, task = started.result()
+                loop.call_soon_threadsafe(task.cancel)
+            raise
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+async def _watched(work: Coroutine[Any, Any, Answer], watch: Watch, every_seconds: float) -> Answer | BaseException:
     over = asyncio.Event()
     working = asyncio.ensure_future(work)
     watching = asyncio.ensure_future(_watch(watch, every_seconds, over))
@@ -357,7 +355,7 @@ async def _watched(
     return working.result() if objection is None else objection
 
 
-async def _watch(watch: Callable[[], None], every_seconds: float, over: asyncio.Event) -> BaseException | None:
+async def _watch(watch: Watch, every_seconds: float, over: asyncio.Event) -> BaseException | None:
     """Call `watch` in a thread of its own until it raises, which is returned, or until `over`: None."""
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(1, thread_name_prefix="ollama-watch") as thread:
@@ -370,7 +368,7 @@ async def _watch(watch: Callable[[], None], every_seconds: float, over: asyncio.
                 return objection
 
 
-def _objection(watch: Callable[[], None]) -> BaseException | None:
+def _objection(watch: Watch) -> BaseException | None:
     """As a value, because a coroutine cannot pass on every exception (StopIteration, CancelledError) unchanged."""
     try:
         watch()
@@ -398,24 +396,3 @@ def _fit_to_show(reason: str, messages: Sequence[dict]) -> str:
     if quoted or any(piece in text for piece in pieces for text in told):
         return "(its words are withheld, for they may quote a message)"
     return reason
-
-
-def _too_slow(seconds: float) -> str:
-    return f"Ollama gave no answer within {seconds:g} s"
-
-
-def _same(name: str | None, model: str) -> bool:
-    return name in (model, f"{model}:latest")
-
-
-def _seconds(nanoseconds: int | None) -> float:
-    return (nanoseconds or 0) / 1e9
-
-
-def _address(host: str) -> str:
-    """With its scheme and port spelled out: the client takes http://host to mean port 80."""
-    address = (host if "://" in host else f"http://{host}").rstrip("/")
-    parts = urlsplit(address)
-    if parts.port or parts.scheme == "https":
-        return address
-    return parts._replace(netloc=f"{parts.netloc}:11434").geturl()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import subprocess
 import sys
 import threading
@@ -485,6 +486,25 @@ def test_chat_works_in_a_thread_that_is_not_the_main_one(standin, ollama):
     assert outcome == [SECRET]
 
 
+@pytest.mark.parametrize("watch", [None, lambda: None])
+def test_an_exception_of_a_signal_handler_stops_the_generation(standin, ollama, watch):
+    ollama.warm_up(OPTIONS)
+    standin.enqueue(Reply("word " * 100_000, tokens_per_second=5_000, done_reason="stop"))
+
+    def out_of_time(*_):
+        raise NewerMessage
+
+    before = signal.signal(signal.SIGALRM, out_of_time)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(NewerMessage):
+            ollama.chat(ASK, OPTIONS, watch=watch, watch_every_seconds=0.01)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    standin.wait_for(lambda s: s.cancelled_count == 1, seconds=1)
+
+
 # --- the rest --------------------------------------------------------------------------------------------------------
 
 
@@ -508,20 +528,6 @@ def test_a_list_that_is_not_ollamas_is_a_server_away(standin, ollama):
         ollama.model_names()
 
 
-@pytest.mark.parametrize(
-    ("host", "address"),
-    [
-        ("localhost", "http://localhost:11434"),
-        ("http://ollama", "http://ollama:11434"),
-        ("http://ollama:80/", "http://ollama:80"),
-        ("https://ollama.example/api-of-mine", "https://ollama.example/api-of-mine"),
-        ("http://[::1]", "http://[::1]:11434"),
-    ],
-)
-def test_a_host_without_a_port_means_ollamas_own(host, address):
-    assert Ollama(host).host == address
-
-
 def test_importing_the_module_does_not_import_the_client():
-    check = "import sys, frontdesk.ollama; sys.exit(any(name in sys.modules for name in ('ollama', 'httpx', 'pydantic')))"
+    check = "import sys, frontdesk.ollama; sys.exit(any(m in sys.modules for m in ('ollama', 'httpx', 'pydantic')))"
     assert subprocess.run([sys.executable, "-c", check]).returncode == 0

@@ -13,50 +13,21 @@ import signal
 import threading
 import time
 from collections import deque
-from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta, timezone
-from typing import Any, Callable
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import asdict
+from functools import partial
+from typing import Any
 
-from tests.standins.ollama_generation import Generation, line_of, nanoseconds, without_zeros
+from tests.standins import ollama_endpoints as endpoints
+from tests.standins.ollama_endpoints import Entry, Refusal
+from tests.standins.ollama_generation import Generation, line_of
 from tests.standins.ollama_memory import LoadFailed, Memory
-from tests.standins.ollama_replies import (
-    Behaviour,
-    Reply,
-    can_chat,
-    can_think,
-    dimensions_of,
-    fitting,
-    full_name,
-    prompt_tokens_of,
-    vector_of,
-)
-from tests.standins.ollama_wire import Connection, Exchange, go_json
+from tests.standins.ollama_replies import Behaviour, Reply, can_chat, can_think, fitting, full_name
+from tests.standins.ollama_wire import Connection, Exchange
 
-HISTORY_LENGTH = 20_000
+HISTORY_LENGTH = 5_000
 BACKLOG = 1024
-
-
-class Refusal(Exception):
-    """An HTTP error answer: `status` and Ollama's text."""
-
-    def __init__(self, status: int, text: str):
-        self.status, self.text = status, text
-
-
-@dataclass(slots=True)
-class Entry:
-    """One request in the history. `seen` is what the model was shown of its messages; times are in seconds."""
-
-    method: str
-    path: str
-    body: Any
-    received_at: float = field(default_factory=time.time)
-    outcome: str = "under way"
-    status: int | None = None
-    waited_seconds: float = 0.0
-    lasted_seconds: float = 0.0
-    seen: list[dict] | None = None
-    tokens_sent: int = 0
 
 
 class OllamaStandIn:
@@ -72,8 +43,9 @@ class OllamaStandIn:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread: int | None = None
         self._connections: set[Connection] = set()
-        self._slot = asyncio.Lock()
+        self.slot = asyncio.Lock()
         self.under_way = self.generating = 0
         self.reset()
 
@@ -86,12 +58,13 @@ class OllamaStandIn:
     @property
     def history(self) -> list[dict[str, Any]]:
         """Every request to /api/… so far, oldest first, as plain dictionaries (the fields of Entry)."""
-        return [asdict(entry) for entry in list(self._history)]
+        return self._between_steps(lambda: [asdict(entry) for entry in self._history])
 
     @property
     def chats(self) -> list[dict[str, Any]]:
         """The part of the history that asked for an answer: /api/chat with messages."""
-        return [entry for entry in self.history if entry["path"] == "/api/chat" and entry["body"].get("messages")]
+        chats = [entry for entry in self.history if entry["path"] == "/api/chat" and isinstance(entry["body"], dict)]
+        return [entry for entry in chats if entry["body"].get("messages")]
 
     @property
     def load_count(self) -> int:
@@ -112,25 +85,39 @@ class OllamaStandIn:
         self._history: deque[Entry] = deque(maxlen=HISTORY_LENGTH)
         self._replies: deque[Reply] = deque()
         self.memory = Memory()
-        self.greatest_concurrency = self.cancelled_count = 0
+        self.request_count = self.greatest_concurrency = self.cancelled_count = 0
 
     def wait_for(self, condition: Callable[["OllamaStandIn"], Any], seconds: float = 5.0) -> None:
         """Return as soon as the condition holds; AssertionError when it has not within these seconds."""
+        deadline = time.monotonic() + seconds
         with self._changed:
-            if not self._changed.wait_for(lambda: condition(self), seconds):
-                raise AssertionError(f"not within {seconds} s: {self.counters()}")
+            while not condition(self):
+                if time.monotonic() > deadline:
+                    raise AssertionError(f"not within {seconds} s: {self.counters()}")
+                self._changed.wait(0.01)
 
     def counters(self) -> dict[str, int]:
-        names = ("under_way", "generating", "greatest_concurrency", "load_count", "reload_count", "cancelled_count")
-        return {name: getattr(self, name) for name in names} | {"enqueued": len(self._replies)}
+        names = "request_count under_way generating greatest_concurrency load_count reload_count cancelled_count"
+        return self._between_steps(
+            lambda: {name: getattr(self, name) for name in names.split()} | {"enqueued": len(self._replies)}
+        )
+
+    def _between_steps(self, read: Callable[[], Any]) -> Any:
+        """Read in the server's own thread: who has had an answer then also finds its request recorded as answered."""
+        if self._loop is None or not self._loop.is_running() or threading.get_ident() == self._loop_thread:
+            return read()
+        result: Future = Future()
+        self._loop.call_soon_threadsafe(lambda: result.set_result(read()))
+        return result.result(5)
 
     def start(self) -> "OllamaStandIn":
         """Listen in a thread of its own. After stop() it can start again, on the same port."""
         listening = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self.serve(listening.set)), daemon=True)
         self._thread.start()
-        if not listening.wait(10):
-            raise RuntimeError(f"the Ollama stand-in could not listen on port {self.port}")
+        while not listening.wait(0.01):
+            if not self._thread.is_alive():
+                raise OSError(f"the Ollama stand-in could not listen on port {self.port}")
         return self
 
     def stop(self) -> None:
@@ -146,7 +133,8 @@ class OllamaStandIn:
 
     async def serve(self, when_listening: Callable[[], None]) -> None:
         """Serve until stop(); the port is known once `when_listening` is called."""
-        self._loop, self.stopping, self._slot = asyncio.get_running_loop(), asyncio.Event(), asyncio.Lock()
+        self._loop, self.stopping, self.slot = asyncio.get_running_loop(), asyncio.Event(), asyncio.Lock()
+        self._loop_thread = threading.get_ident()
         server = await self._loop.create_server(
             lambda: Connection(self._handle, self._connections), "127.0.0.1", self.port, backlog=BACKLOG
         )
@@ -169,6 +157,7 @@ class OllamaStandIn:
             return
         entry = Entry(exchange.method, exchange.path, None)
         self._history.append(entry)
+        self.request_count += 1
         started = time.monotonic()
         try:
             await self._route(exchange, entry)
@@ -190,12 +179,12 @@ class OllamaStandIn:
     async def _route(self, exchange: Exchange, entry: Entry) -> None:
         routes = {
             "/api/chat": ("POST", self._chat),
-            "/api/embed": ("POST", self._embed),
-            "/api/show": ("POST", self._show),
-            "/api/pull": ("POST", self._pull),
-            "/api/tags": ("GET", self._tags),
-            "/api/ps": ("GET", self._ps),
-            "/api/version": ("GET", self._version),
+            "/api/embed": ("POST", partial(endpoints.embed, self)),
+            "/api/show": ("POST", partial(endpoints.show, self)),
+            "/api/pull": ("POST", partial(endpoints.pull, self)),
+            "/api/tags": ("GET", partial(endpoints.tags, self)),
+            "/api/ps": ("GET", partial(endpoints.ps, self)),
+            "/api/version": ("GET", partial(endpoints.version, self)),
         }
         if exchange.path not in routes:
             entry.outcome, entry.status = "refused", 404
@@ -212,88 +201,10 @@ class OllamaStandIn:
             raise Refusal(400, "invalid character in request body") from None
         if method == "POST" and not exchange.body.strip():
             raise Refusal(400, "missing request body")
+        if not isinstance(entry.body, dict):
+            raise Refusal(400, "json: cannot unmarshal into Go value of type api.ChatRequest")
         entry.status = 200
         await answer(exchange, entry)
-
-    async def _version(self, exchange: Exchange, entry: Entry) -> None:
-        if not await self._failed(exchange, entry, self._take("version")):
-            exchange.answer_json(200, {"version": self.behaviour.version})
-
-    async def _tags(self, exchange: Exchange, entry: Entry) -> None:
-        if await self._failed(exchange, entry, self._take("tags")):
-            return
-        models = [
-            {**_described(name), "modified_at": "2026-08-01T10:00:00.123456789Z"} for name in self.behaviour.models
-        ]
-        exchange.answer_json(200, {"models": models})
-
-    async def _ps(self, exchange: Exchange, entry: Entry) -> None:
-        """Like Ollama, a model that is still loading is listed too."""
-        if await self._failed(exchange, entry, self._take("ps")):
-            return
-        models = []
-        for name in list(self.memory.models):
-            if loaded := self.memory.current(name):
-                left = min(loaded.expires_at - time.monotonic(), loaded.keep_alive_seconds, 9e9)
-                expires = (datetime.now(timezone.utc) + timedelta(seconds=left)).isoformat().replace("+00:00", "Z")
-                models.append({**_described(name), "expires_at": expires, "size_vram": 0,
-                               "context_length": loaded.options["num_ctx"]})  # fmt: skip
-        exchange.answer_json(200, {"models": models})
-
-    async def _show(self, exchange: Exchange, entry: Entry) -> None:
-        name = self._installed(entry.body, "model '{}' not found")
-        thinks, chats = can_think(name), can_chat(name)
-        capabilities = (["completion", "tools"] if chats else ["embedding"]) + (["thinking"] if thinks else [])
-        info = {"general.architecture": "llama", "llama.context_length": 131072, "llama.embedding_length": 768}
-        exchange.answer_json(
-            200,
-            {"modelfile": f"FROM {name}", "parameters": "", "template": "{{ .Prompt }}", "capabilities": capabilities,
-             "details": _described(name)["details"], "model_info": info, "modified_at": "2026-08-01T10:00:00Z"},
-        )  # fmt: skip
-
-    async def _pull(self, exchange: Exchange, entry: Entry) -> None:
-        reply = self._take("pull")
-        if await self._failed(exchange, entry, reply):
-            return
-        name = entry.body.get("model") or entry.body.get("name") or ""
-        digest, total = "ab12" * 16, 2_000_000_000
-        layer = {"status": f"pulling {digest[:12]}", "digest": f"sha256:{digest}", "total": total}
-        steps = [{"status": "pulling manifest"}, layer]
-        steps += [{**layer, "completed": total * part // 4} for part in range(1, 5)]
-        steps += [{"status": text} for text in ("verifying sha256 digest", "writing manifest", "success")]
-        failure = reply.error if reply and reply.end == "error" else ""
-        if failure:
-            steps = [*steps[: reply.end_after_tokens or 1], {"error": failure}]
-        elif full_name(name) not in map(full_name, self.behaviour.models):
-            self.behaviour.models.append(name)
-        if entry.body.get("stream") is False:
-            exchange.answer_json(500 if failure else 200, steps[-1])
-            return
-        exchange.finish(*(f"{go_json(step)}\n".encode() for step in steps))
-
-    async def _embed(self, exchange: Exchange, entry: Entry) -> None:
-        if await self._failed(exchange, entry, self._take("embed")):
-            return
-        started = time.monotonic()
-        name = self._installed(entry.body, 'model "{}" not found, try pulling it first')
-        given = entry.body.get("input")
-        texts = [given] if isinstance(given, str) and given else given or []
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            raise Refusal(400, "invalid input type")
-        if not texts:
-            exchange.answer_json(200, {"model": entry.body["model"], "embeddings": []})
-            return
-        async with self._slot:
-            load_seconds = await self.memory.load(name, entry.body, self.behaviour, self._take)
-        dimensions = entry.body.get("dimensions") or self.behaviour.dimensions or dimensions_of(name)
-        counted = sum(prompt_tokens_of({"content": text}) - 2 for text in texts)
-        metrics = {
-            "total_duration": nanoseconds(time.monotonic() - started),
-            "load_duration": nanoseconds(load_seconds),
-            "prompt_eval_count": counted,
-        }
-        answer = {"model": entry.body["model"], "embeddings": [vector_of(text, dimensions) for text in texts]}
-        exchange.answer_json(200, answer | without_zeros(metrics))
 
     # --- chat --------------------------------------------------------------------------------------------------------
 
@@ -301,7 +212,7 @@ class OllamaStandIn:
         body = entry.body
         if not body.get("model"):
             raise Refusal(400, "model is required")
-        name = self._installed(body, "model '{}' not found")
+        name = self.installed(body, "model '{}' not found")
         if not body.get("messages") and body.get("keep_alive") in (0, "0", "0s"):
             self.memory.models.pop(name, None)
             exchange.answer_json(200, {**line_of(body["model"], ""), "done": True, "done_reason": "unload"})
@@ -313,12 +224,12 @@ class OllamaStandIn:
         if not body.get("messages"):
             await self._preload(exchange, name, body)
             return
-        reply = self._take("chat") or Reply()
+        reply = self.take("chat") or Reply()
         self.under_way += 1
         self.greatest_concurrency = max(self.greatest_concurrency, self.under_way)
         self._tell()
         try:
-            if not await self._failed(exchange, entry, reply):
+            if not await self.failed(exchange, entry, reply):
                 await self._answer(exchange, entry, name, reply)
         finally:
             self.under_way -= 1
@@ -330,15 +241,15 @@ class OllamaStandIn:
         if self.memory.fits(name, body):
             self.memory.use(name, body)
         else:
-            async with self._slot:
-                await self.memory.load(name, body, self.behaviour, self._take)
+            async with self.slot:
+                await self.memory.load(name, body, self.behaviour, self.take)
         exchange.answer_json(200, {**line_of(body["model"], ""), "done": True, "done_reason": "load"})
 
     async def _answer(self, exchange: Exchange, entry: Entry, name: str, reply: Reply) -> None:
         arrived = time.monotonic()
-        async with self._slot:
+        async with self.slot:
             entry.waited_seconds = time.monotonic() - arrived
-            load_seconds = await self.memory.load(name, entry.body, self.behaviour, self._take)
+            load_seconds = await self.memory.load(name, entry.body, self.behaviour, self.take)
             entry.seen = fitting(entry.body["messages"], self.memory.models[name].options["num_ctx"])
             if entry.seen is None:
                 raise Refusal(400, Reply.context_exceeded().error)
@@ -353,7 +264,7 @@ class OllamaStandIn:
                 if loaded := self.memory.models.get(name):
                     loaded.touch()
 
-    def _installed(self, body: dict, text: str) -> str:
+    def installed(self, body: dict, text: str) -> str:
         """The full name of the model asked for; Refusal 404 with this text when it is not there."""
         asked = body.get("model") or body.get("name") or ""
         name = full_name(asked)
@@ -361,7 +272,7 @@ class OllamaStandIn:
             raise Refusal(404, text.format(asked))
         return name
 
-    def _take(self, at: str) -> Reply | None:
+    def take(self, at: str) -> Reply | None:
         """The oldest enqueued reply for this kind of request, removed."""
         for index, reply in enumerate(self._replies):
             if reply.at == at:
@@ -369,9 +280,9 @@ class OllamaStandIn:
                 return reply
         return None
 
-    async def _failed(self, exchange: Exchange, entry: Entry, reply: Reply | None) -> bool:
+    async def failed(self, exchange: Exchange, entry: Entry, reply: Reply | None) -> bool:
         """True when the request has been answered with an HTTP error, by the reply or because the server is busy."""
-        if reply is not None and reply.at != "chat" and reply.first_token_delay_seconds:
+        if reply is not None and reply.first_token_delay_seconds and (reply.at != "chat" or reply.status != 200):
             await asyncio.sleep(reply.first_token_delay_seconds)
         if self.behaviour.busy and exchange.path in ("/api/chat", "/api/embed"):
             reply = Reply.busy()
@@ -414,13 +325,6 @@ class OllamaStandIn:
                 self.reset()
                 return self.counters()
         return None
-
-
-def _described(name: str) -> dict[str, Any]:
-    details = {"parent_model": "", "format": "gguf", "family": "llama", "families": ["llama"],
-               "parameter_size": "3.2B", "quantization_level": "Q4_K_M"}  # fmt: skip
-    name = full_name(name)
-    return {"name": name, "model": name, "size": 2_019_393_189, "digest": f"{'a80c4f17acd5':0<64}", "details": details}
 
 
 def main() -> None:

@@ -149,6 +149,5 @@ def _last_user_text(messages: list[dict[str, Any]]) -> str:
 
 
 async def _sleep_until(moment: float) -> None:
-    left = moment - time.monotonic()
-    if left > 0:
-        await asyncio.sleep(left)
+    """Also when that is past it lets the loop notice a client that left."""
+    await asyncio.sleep(max(0.0, moment - time.monotonic()))

@@ -86,7 +86,8 @@ class Connection(asyncio.Protocol):
         self._client_left()
 
     def write(self, data: bytes) -> None:
-        self._transport.write(data)
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def drop(self, reset: bool) -> None:
         self._task = None  # it ends by itself; this is no client that left
@@ -125,7 +126,7 @@ class Connection(asyncio.Protocol):
     async def _run(self, exchange: Exchange, connection_header: str) -> None:
         try:
             await self._answer(exchange)
-        except asyncio.CancelledError:
+        except BaseException:  # the client left, or the stand-in is wrong: nobody shall wait for an answer
             self._transport.abort()
             raise
         self._task = None
