@@ -78,6 +78,20 @@ def test_no_damage_whatever_makes_the_parser_raise_or_lose_a_neighbour():
             json.dumps([part.raw for part in got])
 
 
+def test_only_the_words_of_a_message_can_hold_what_utf8_cannot():
+    """Every string of every payload in turn with a NUL and half a surrogate pair: names, ids and kinds stay storable."""
+    for file in sorted(PAYLOADS.glob("*.json")):
+        envelope = json.loads(file.read_bytes())
+        for path in _paths(envelope["entry"]):
+            damaged = copy.deepcopy(envelope)
+            if not isinstance(_at(damaged["entry"], path), str):
+                continue
+            _replace(damaged["entry"], path, _at(damaged["entry"], path) + "\x00\ud800")
+            for part in parse(json.dumps(damaged).encode()):
+                kept = {name: getattr(part, name) for name in part.__slots__ if name not in ("text", "raw", "media")}
+                assert "\\x00" not in repr(kept) and "\\ud800" not in repr(kept), (file.name, path)
+
+
 def test_a_thousand_updates_are_read_in_a_fraction_of_a_second():
     statuses = [{**event("status_sent").raw, "id": f"wamid.{number}"} for number in range(500)]
     messages = [{**event("image").raw, "id": f"wamid.{number}"} for number in range(500)]
@@ -95,8 +109,12 @@ def _paths(part, path=()):
         yield from _paths(value, (*path, key))
 
 
-def _replace(part, path, value):
-    for key in path[:-1]:
+def _at(part, path):
+    for key in path:
         part = part[key]
+    return part
+
+
+def _replace(part, path, value):
     if path:
-        part[path[-1]] = value
+        _at(part, path[:-1])[path[-1]] = value

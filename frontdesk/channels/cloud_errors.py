@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Callable
 
 from frontdesk.channels import ProviderError
+from frontdesk.channels.cloud_people import readable
 from frontdesk.errors import NumberStopped, Permanent, SendError, Temporary, Throttled, WindowClosed
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
@@ -91,4 +92,4 @@ def _code(value: Any) -> int | None:
 
 
 def _words(value: Any) -> str:
-    return _TOKEN.sub("…", value) if isinstance(value, str) else ""
+    return _TOKEN.sub("…", readable(value))

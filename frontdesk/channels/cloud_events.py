@@ -109,7 +109,6 @@ def _status(raw: dict[str, Any], change: Change) -> list[Event]:
     """`person` may be nobody: a status of a group message names the group."""
     if raw.get("status") not in STATUSES:
         raise Malformed("a status that is none of " + ", ".join(STATUSES))
-    data = raw.get("biz_opaque_callback_data")
     recipient = raw.get("recipient_participant_id") if raw.get("recipient_type") == "group" else raw.get("recipient_id")
     who = person(recipient, raw.get("recipient_user_id"), raw.get("recipient_parent_user_id"))
     return [
@@ -118,7 +117,7 @@ def _status(raw: dict[str, Any], change: Change) -> list[Event]:
             external_id=_message_id(raw),
             status=raw["status"],
             at=_seconds(raw.get("timestamp")),
-            callback_data=data if isinstance(data, str) else None,
+            callback_data=id_of(raw.get("biz_opaque_callback_data")),
             errors=errors_of(raw),
             person=change.people.complete(who),
             raw=raw,
@@ -200,9 +199,10 @@ def _part(raw: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def id_of(value: Any) -> str | None:
+    """An id as text. NULs, line breaks and halves of surrogate pairs are in no id, and no store could keep them."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return value if isinstance(value, str) and value else None
+    return value if isinstance(value, str) and value and value.isprintable() else None
 
 
 def _number(change: Change) -> str:

@@ -67,12 +67,17 @@ class People:
 
 def _contact(raw: dict[str, Any]) -> Person:
     profile = raw.get("profile") if isinstance(raw.get("profile"), dict) else {}
-    name, username = profile.get("name"), profile.get("username")
+    name, username = readable(profile.get("name")), readable(profile.get("username"))
     return replace(
         person(raw.get("wa_id"), raw.get("user_id"), raw.get("parent_user_id")),
-        name=name if isinstance(name, str) and name.strip() else None,
-        username=username.lstrip("@") or None if isinstance(username, str) else None,
+        name=name or None,
+        username=username.lstrip("@") or None,
     )
+
+
+def readable(value: Any) -> str:
+    """A name or title that every store and log takes: without NULs and halves of surrogate pairs; "" for what is no text."""
+    return value.encode("utf-8", "replace").decode().replace("\x00", "").strip() if isinstance(value, str) else ""
 
 
 def _contradict(one: Person, other: Person) -> bool:

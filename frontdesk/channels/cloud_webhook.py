@@ -78,9 +78,10 @@ def _changes(entry: Any, where: str) -> list[Event]:
 
 
 def _change(raw: Any, account_id: str, where: str) -> list[Event]:
-    if not isinstance(raw, dict) or not isinstance(raw.get("field"), str):
+    field = id_of(raw.get("field")) if isinstance(raw, dict) else None
+    if field is None:
         raise Malformed("no field")
-    field, value = raw["field"], raw.get("value")
+    value = raw.get("value")
     if not isinstance(value, dict):
         return [AccountEvent(account_id, None, field, {"value": value})]
     metadata = value.get("metadata")

@@ -21,7 +21,7 @@ class Malformed(Exception):
 def kind_of(message: dict[str, Any]) -> str:
     """The message's type; where the field is missing, the first part that names one, else "unknown"."""
     kind = message.get("type")
-    if isinstance(kind, str) and kind:
+    if isinstance(kind, str) and kind and kind.isprintable():
         return kind
     return next((kind for kind in _WORDS if kind in message), "unknown")
 
