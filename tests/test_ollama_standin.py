@@ -140,9 +140,11 @@ def test_no_messages_load_the_model_and_keep_alive_zero_unloads_it(server):
 
 
 def test_a_model_expires_after_its_keep_alive(local, standin):
-    local.chat(messages=[], keep_alive="50ms")
+    local.chat(messages=[], keep_alive="1h30m")
+    loaded = standin.memory.models[MODEL]
+    assert loaded.expires_at == pytest.approx(time.monotonic() + 5400, abs=5)
     assert len(local.get("/api/ps").json()["models"]) == 1
-    standin.wait_for(lambda s: s.memory.models[MODEL].expires_at <= time.monotonic())
+    loaded.expires_at = time.monotonic()
     assert local.get("/api/ps").json()["models"] == []
 
 
