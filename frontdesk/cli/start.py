@@ -10,15 +10,16 @@ import socket
 import sys
 
 import click
-import requests
 
 from frontdesk import redis_server
 from frontdesk import settings as settings_module
 from frontdesk.cli import frontdesk
 from frontdesk.errors import FrontdeskError, SettingsError
+from frontdesk.flows import first_run
+from frontdesk.flows.diagnosis import model_notice
 from frontdesk.settings import ROOT, Settings
+from frontdesk.store import database
 
-OLLAMA_TIMEOUT_SECONDS = 2
 REDIS_TIMEOUT_SECONDS = 3
 LEFTOVER_SECONDS = 10
 
@@ -31,8 +32,9 @@ def start() -> None:
     _check_ports(settings)
     _check_redis(settings)
     prepare(settings)
-    for line in [*welcome(settings), *ollama_notice(settings)]:
-        click.echo(line)
+    for line in [*welcome(settings), model_notice(settings)]:
+        if line:
+            click.echo(line)
     os.set_inheritable(lock, True)
     os.chdir(ROOT)
     sys.stdout.flush()
@@ -41,9 +43,6 @@ def start() -> None:
 
 def prepare(settings: Settings) -> None:
     """The database at its newest form, and what a first run needs in it. Safe to repeat."""
-    from frontdesk.flows import first_run
-    from frontdesk.store import database
-
     database.migrate(settings)
     first_run.prepare(settings)
 
@@ -143,35 +142,10 @@ def welcome(settings: Settings) -> list[str]:
     """Where to look, one line each."""
     host = "127.0.0.1" if settings.web_host in ("0.0.0.0", "::") else settings.web_host
     web = f"http://[{host}]:{settings.web_port}" if ":" in host else f"http://{host}:{settings.web_port}"
-    simulator = [f"  Try it     {settings.simulator_url}/  (a WhatsApp of your own)"] if settings.development else []
+    if not settings.development:
+        return ["Frontdesk starts; Ctrl-C stops it.", f"  Webhook    {web}/webhooks/whatsapp", f"  Health     {web}/health"]
     return [
         "Frontdesk starts; Ctrl-C stops it.",
-        *simulator,
-        f"  Inbox      {web}/",
+        f"  Try it     {web}/simulator  (a WhatsApp of your own)",
         f"  Health     {web}/health",
     ]
-
-
-def ollama_notice(settings: Settings) -> list[str]:
-    """One line where the model cannot answer yet, none where it can."""
-    try:
-        _ask_ollama(settings, "/api/version")
-        models = {model.get("name") for model in _ask_ollama(settings, "/api/tags").get("models") or []}
-    except (requests.RequestException, ValueError, AttributeError):
-        return [
-            f"No Ollama at {settings.ollama_host}: install it from ollama.com and run `ollama pull"
-            f" {settings.ollama_model}`; Frontdesk starts anyway and answers when it is there."
-        ]
-    wanted = settings.ollama_model if ":" in settings.ollama_model else f"{settings.ollama_model}:latest"
-    if wanted in models:
-        return []
-    return [
-        f"Ollama has no model {settings.ollama_model} yet: run `ollama pull {settings.ollama_model}`;"
-        " Frontdesk starts anyway and answers when it is there."
-    ]
-
-
-def _ask_ollama(settings: Settings, path: str) -> dict:
-    response = requests.get(settings.ollama_host + path, timeout=OLLAMA_TIMEOUT_SECONDS)
-    response.raise_for_status()
-    return response.json()
