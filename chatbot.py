@@ -1,0 +1,121 @@
+"""What answers HTTP: create_app(), the webhook's two routes, health. Pages and the API are blueprints of frontdesk/web.
+
+A webhook is verified, kept in Redis and acknowledged; SQLite and the model are never touched on that way.
+"""
+
+import hashlib
+import hmac
+import logging
+import time
+
+from flask import Flask, Response, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from frontdesk import queues
+from frontdesk import settings as settings_module
+from frontdesk.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# Meta's largest webhook is 3 MB; a 413 is sent again for days, so the limit is above it.
+LARGEST_BODY_BYTES = 3 * 1024 * 1024 + 64 * 1024
+
+# A webhook that Redis cannot take in this time is better refused: Meta sends it again.
+REDIS_TIMEOUT_SECONDS = 3
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    settings = settings or settings_module.load()
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
+    app.config["SECRET_KEY"] = settings.derived_secret("session cookies")
+    connection = queues.connect(settings.redis_address, timeout_seconds=REDIS_TIMEOUT_SECONDS, retry=False)
+    _add_webhook(app, settings, queues.Inbox(connection), queues.Queues(connection))
+    _add_health(app, connection)
+    _add_pages(app, settings)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _own_error)
+    return app
+
+
+def error_response(status: int, code: str, message: str, field: str | None = None) -> tuple[Response, int]:
+    """The one shape of an error: {"error": {"code", "message", "field"?}}."""
+    error = {"code": code, "message": message}
+    if field:
+        error["field"] = field
+    return jsonify(error=error), status
+
+
+def _add_webhook(app: Flask, settings: Settings, inbox: queues.Inbox, work: queues.Queues) -> None:
+    keys = [secret.encode() for secret in settings.trusted_app_secrets]
+    verify_token = settings.verify_token.encode()
+
+    @app.get("/webhooks/whatsapp")
+    def verify_webhook():
+        """Meta's handshake: the token is ours, so the challenge goes back."""
+        token = request.args.get("hub.verify_token", "").encode()
+        if request.args.get("hub.mode") != "subscribe" or not hmac.compare_digest(token, verify_token):
+            return error_response(403, "wrong_verify_token", "The verify token is not the one of this installation.")
+        return Response(request.args.get("hub.challenge", ""), mimetype="text/plain")
+
+    @app.post("/webhooks/whatsapp")
+    def receive_webhook():
+        signature = request.headers.get("X-Hub-Signature-256", "")
+        if not signature:
+            return error_response(401, "unsigned", "The header X-Hub-Signature-256 is missing.")
+        body = request.get_data(cache=False)
+        if not _is_signed(body, signature, keys):
+            return error_response(403, "wrong_signature", "The signature was not made with an app secret known here.")
+        try:
+            if inbox.put("cloud", body, time.time()):
+                work.drain()
+        except queues.RedisError as error:
+            log.error("webhook refused, Redis did not take it: %s", type(error).__name__)
+            return error_response(503, "try_again", "Nothing was kept; send it again.")
+        return Response("ok", mimetype="text/plain")
+
+
+def _is_signed(body: bytes, signature: str, keys: list[bytes]) -> bool:
+    scheme, _, given = signature.partition("=")
+    if scheme != "sha256" or not given.isascii():
+        return False
+    made = [hmac.new(key, body, hashlib.sha256).hexdigest() for key in keys]
+    return any([hmac.compare_digest(own, given) for own in made])  # a list: every key is compared, whichever fits
+
+
+def _add_health(app: Flask, connection) -> None:
+    @app.get("/health")
+    def health():
+        """The process is up."""
+        return jsonify(status="ok")
+
+    @app.get("/ready")
+    def ready():
+        """A webhook could be acknowledged now: Redis takes writes."""
+        try:
+            connection.set("ready:probe", 1, ex=60)
+        except queues.RedisError as error:
+            return error_response(503, "not_ready", f"Redis takes no writes ({type(error).__name__}).")
+        return jsonify(status="ready")
+
+
+def _add_pages(app: Flask, settings: Settings) -> None:
+    if settings.development:
+        from frontdesk.flows.diagnosis import model_notice
+        from frontdesk.web.simulator import simulator_pages
+
+        app.register_blueprint(simulator_pages(settings.simulator_url, notice=lambda: model_notice(settings)))
+
+    @app.get("/")
+    def front_page():
+        return app.redirect("/simulator") if settings.development else jsonify(status="ok")
+
+
+def _http_error(error: HTTPException):
+    code = (error.name or "error").lower().replace(" ", "_")
+    return error_response(error.code or 500, code, error.description or error.name)
+
+
+def _own_error(error: Exception):
+    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    return error_response(500, "internal_error", "Something went wrong here; it was written to the log.")

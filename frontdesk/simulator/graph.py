@@ -1,0 +1,221 @@
+"""The Graph API: messages, media, the number, its account, its templates. Refuses what Meta refuses, in Meta's words' shape."""
+
+import hmac
+import random
+import secrets
+import socket
+import time
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from frontdesk.simulator.behaviour import Behaviour
+from frontdesk.simulator.config import Config
+from frontdesk.simulator.record import Record
+from frontdesk.simulator.webhooks import Webhooks
+
+LONGEST_TEXT = 4096
+LONGEST_CALLBACK_DATA = 512
+MEDIA_SECONDS = 5 * 60
+# Meta answers these with 401 or 403; every other error of ours is a 400.
+HTTP_STATUS = {0: 401, 190: 401, 3: 403, 10: 403, 4: 429, 80007: 429, 130429: 429, 131056: 429, 1: 500, 2: 503, 131000: 500, 131016: 503, 133004: 503}
+KINDS = ("text", "image", "video", "audio", "document", "sticker", "location", "contacts", "reaction", "template", "interactive")
+MEDIA_KINDS = ("image", "video", "audio", "document", "sticker")
+
+
+class Refused(Exception):
+    def __init__(self, code: int, details: str = "", http_status: int | None = None):
+        self.code, self.details = code, details
+        self.http_status = http_status or HTTP_STATUS.get(code, 400)
+
+
+def graph_api(config: Config, behaviour: Behaviour, record: Record, webhooks: Webhooks) -> Blueprint:
+    api = Blueprint("graph", __name__)
+    api.register_error_handler(Refused, lambda refused: _refusal(refused, record))
+
+    @api.before_request
+    def check_token():
+        given = request.headers.get("Authorization", "")
+        if behaviour.token_expired or not hmac.compare_digest(given.encode(), f"Bearer {config.access_token}".encode()):
+            raise Refused(190, "Error validating access token: Session has expired")
+
+    @api.post("/<version>/<phone_number_id>/messages")
+    def messages(version: str, phone_number_id: str):
+        body = request.get_json(silent=True)
+        if not isinstance(body, dict) or body.get("messaging_product") != "whatsapp":
+            raise Refused(100, "(#100) The parameter messaging_product is required.")
+        if phone_number_id != config.phone_number_id:
+            raise Refused(100, f"Object with ID '{phone_number_id}' does not exist")
+        if body.get("status") == "read":
+            return _read(body)
+        return _send(body)
+
+    def _read(body: dict[str, Any]):
+        typing = "typing_indicator" in body
+        known = record.seen(str(body.get("message_id", "")), typing)
+        kind = "typing" if typing else "read"
+        record.note("calls", {"kind": kind, "message_id": body.get("message_id"), "code": None if known else 100})
+        if not known:
+            raise Refused(100, "Invalid parameter: message_id")
+        return jsonify(success=True)
+
+    def _send(body: dict[str, Any]):
+        key = str(body.get("to") or body.get("recipient") or "")
+        _nap(behaviour, key)
+        kind = _checked(body, key)
+        error = behaviour.next_error(key)
+        if error:
+            raise Refused(error["code"], "Simulated", error.get("http_status"))
+        if behaviour.windows and kind != "template" and not record.window_is_open(key):
+            raise Refused(131047, "Message failed to send because more than 24 hours have passed since the customer last replied.")
+        if behaviour.limits and (code := record.over_limit(key, behaviour.messages_per_second)):
+            raise Refused(code, "Rate limit hit")
+        return _accept(body, key, kind)
+
+    def _accept(body: dict[str, Any], key: str, kind: str):
+        wamid = "wamid.SIM" + secrets.token_hex(12)
+        lost = behaviour.loses_answer()
+        callback_data = body.get("biz_opaque_callback_data")
+        record.note(
+            "sends",
+            {
+                "wamid": wamid,
+                "to": body.get("to"),
+                "recipient": None if body.get("to") else body.get("recipient"),
+                "phone_number_id": config.phone_number_id,
+                "type": kind,
+                "payload": {name: body[name] for name in (kind, "context") if name in body},
+                "callback_data": callback_data,
+                "answer_lost": lost,
+            },
+        )
+        record.note("calls", {"kind": "send", "to": key, "code": None})
+        record.business_wrote(key, wamid, {"type": kind, "content": body.get(kind), "context": body.get("context")})
+        person = record.person(key)
+        names = {"recipient_id": person["phone"], "recipient_user_id": person["user_id"]}
+        webhooks.tell_fate(wamid, {name: value for name, value in names.items() if value}, callback_data)
+        if behaviour.accept_delay_seconds:
+            time.sleep(behaviour.accept_delay_seconds)
+        if lost:
+            return _cut_connection()
+        contact = {"input": key, **({"wa_id": person["phone"]} if person["phone"] else {"user_id": person["user_id"]})}
+        return jsonify(messaging_product="whatsapp", contacts=[contact], messages=[{"id": wamid}])
+
+    @api.post("/<version>/<phone_number_id>/media")
+    def upload(version: str, phone_number_id: str):
+        file = request.files.get("file")
+        if file is None or request.form.get("messaging_product") != "whatsapp":
+            raise Refused(100, "(#100) The parameter file is required.")
+        media_id = str(random.randrange(10**14, 10**15))
+        record.media[media_id] = {"data": file.read(), "mime_type": file.mimetype, "filename": file.filename}
+        return jsonify(id=media_id)
+
+    @api.get("/<version>/<thing>")
+    def look_up(version: str, thing: str):
+        if thing == config.phone_number_id:
+            return jsonify(
+                id=thing, display_phone_number=config.display_phone, verified_name="Simulated business", quality_rating="GREEN"
+            )
+        if thing == config.account_id:
+            return jsonify(id=thing, name="Simulated account")
+        return _media_facts(thing)
+
+    def _media_facts(media_id: str):
+        media = record.media.get(media_id)
+        if media is None:
+            raise Refused(100, f"Object with ID '{media_id}' does not exist")
+        media["url_until"] = time.time() + MEDIA_SECONDS
+        return jsonify(
+            id=media_id,
+            url=f"http://127.0.0.1:{config.port}/media-files/{media_id}",
+            mime_type=media["mime_type"],
+            file_size=len(media["data"]),
+            messaging_product="whatsapp",
+        )
+
+    @api.get("/media-files/<media_id>")
+    def download(media_id: str):
+        media = record.media.get(media_id)
+        if media is None or media.get("url_until", 0) < time.time():
+            return Response(status=404)
+        return Response(media["data"], mimetype=media["mime_type"])
+
+    @api.delete("/<version>/<media_id>")
+    def forget(version: str, media_id: str):
+        return jsonify(success=record.media.pop(media_id, None) is not None)
+
+    @api.route("/<version>/<account_id>/subscribed_apps", methods=["GET", "POST"])
+    def subscribed_apps(version: str, account_id: str):
+        if request.method == "POST":
+            behaviour.subscribed = True
+            return jsonify(success=True)
+        apps = [{"whatsapp_business_api_data": {"id": "1", "name": "Frontdesk"}}] if behaviour.subscribed else []
+        return jsonify(data=apps)
+
+    @api.get("/<version>/<account_id>/message_templates")
+    def templates(version: str, account_id: str):
+        start, size = int(request.args.get("after", 0)), int(request.args.get("limit", 2))
+        page = TEMPLATES[start : start + size]
+        paging = {"cursors": {"after": str(start + size)}} if start + size < len(TEMPLATES) else {}
+        return jsonify(data=page, paging=paging)
+
+    return api
+
+
+def _body(text: str) -> list[dict[str, Any]]:
+    return [{"type": "BODY", "text": text}]
+
+
+TEMPLATES = [
+    {"id": "1", "name": "hello_world", "language": "en_US", "status": "APPROVED", "category": "UTILITY", "components": _body("Hello!")},
+    {"id": "2", "name": "order_ready", "language": "en", "status": "APPROVED", "category": "UTILITY", "components": _body("{{1}}, your order {{2}} is ready.")},
+    {"id": "3", "name": "spring_sale", "language": "en", "status": "PAUSED", "category": "MARKETING", "components": _body("Everything 20 % off.")},
+]  # fmt: skip
+
+
+def _nap(behaviour: Behaviour, key: str) -> None:
+    if behaviour.latency_ms and behaviour.latency_to in (None, key):
+        time.sleep(behaviour.latency_ms / 1000)
+
+
+def _checked(body: dict[str, Any], key: str) -> str:
+    """The message's type, once all is as Meta wants it. Raises Refused."""
+    kind = body.get("type", "text")
+    if not key:
+        raise Refused(100, "(#100) The parameter to is required.")
+    if kind not in KINDS or not isinstance(body.get(kind), (dict, list)):
+        raise Refused(131009, f"Parameter value is not valid: {kind}")
+    if len(str(body.get("biz_opaque_callback_data", ""))) > LONGEST_CALLBACK_DATA:
+        raise Refused(100, "Param biz_opaque_callback_data must be at most 512 characters long.")
+    content = body[kind]
+    if kind == "text" and not str(content.get("body", "")).strip():
+        raise Refused(131008, "Required parameter is missing: text.body")
+    if kind == "text" and len(content["body"]) > LONGEST_TEXT:
+        raise Refused(100, "Param text['body'] must be at most 4096 characters long.")
+    if kind in MEDIA_KINDS and not (content.get("id") or content.get("link")):
+        raise Refused(131008, f"Required parameter is missing: {kind}.id or {kind}.link")
+    if kind == "template" and not (content.get("name") and (content.get("language") or {}).get("code")):
+        raise Refused(131008, "Required parameter is missing: template.name or template.language.code")
+    return kind
+
+
+def _cut_connection() -> Response:
+    """The message was taken, and the sender will never hear so: the socket is closed without an answer."""
+    connection = request.environ.get("gunicorn.socket") or request.environ.get("werkzeug.socket")
+    connection.shutdown(socket.SHUT_RDWR)
+    return Response()
+
+
+def _refusal(refused: Refused, record: Record):
+    body = request.get_json(silent=True)
+    to = (body.get("to") or body.get("recipient")) if isinstance(body, dict) else None
+    if request.path.endswith("/messages"):
+        record.note("calls", {"kind": "refused", "to": to, "code": refused.code})
+    error = {
+        "message": f"(#{refused.code}) {refused.details or 'Error'}",
+        "type": "OAuthException",
+        "code": refused.code,
+        "error_data": {"messaging_product": "whatsapp", "details": refused.details},
+        "fbtrace_id": "A" + secrets.token_hex(8),
+    }
+    return jsonify(error=error), refused.http_status
