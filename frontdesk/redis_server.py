@@ -112,6 +112,7 @@ def become_redis(settings: Settings) -> None:
     descriptor = lock_directory(directory, LOCK_WAIT_SECONDS)
     if descriptor is None:
         raise FrontdeskError(f"another Redis still holds {directory}; stop it first")
+    _make_private(settings.redis_socket.parent)
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
     os.set_inheritable(descriptor, True)
@@ -122,6 +123,13 @@ def become_redis(settings: Settings) -> None:
         appendfsync=settings.redis_appendfsync,
     )
     os.execv(command[0], command)
+
+
+def _make_private(folder: Path) -> None:
+    """The socket's folder may lie in /tmp, where somebody else may have made it first."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.stat().st_uid != os.getuid():
+        raise FrontdeskError(f"{folder}, the folder of Redis' socket, belongs to somebody else; set a shorter DATA_DIR")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import tempfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Callable, Mapping
@@ -48,9 +49,9 @@ def _number(low: float, high: float) -> Callable[[str], float]:
 
 def _choice(*choices: str) -> Callable[[str], str]:
     def read(raw: str) -> str:
-        if raw not in choices:
+        if raw.lower() not in choices:
             raise ValueError
-        return raw
+        return raw.lower()
 
     read.wants = "one of " + ", ".join(choices)
     return read
@@ -79,8 +80,10 @@ _web_address.wants = "an address such as https://example.com"
 
 def _ollama_address(raw: str) -> str:
     """Like Ollama's own client a bare host means port 11434; unlike it, so does http://host (there it means port 80)."""
-    address = _web_address(raw)
-    return address if urlsplit(address).port else f"{address}:11434"
+    parts = urlsplit(_web_address(raw))
+    if not parts.port and parts.scheme == "http":
+        parts = parts._replace(netloc=f"{parts.netloc.rstrip(':')}:11434")
+    return parts.geturl()
 
 
 _ollama_address.wants = "the Ollama server's address, such as http://127.0.0.1:11434"
@@ -104,7 +107,7 @@ _secret_list.wants = "one or more secrets, separated by commas"
 
 def _delays(raw: str) -> tuple[float, ...]:
     values = tuple(float(part) for part in raw.split(","))
-    if not values or any(value < 0 for value in values):
+    if not all(0 <= value <= 86400 for value in values):
         raise ValueError
     return values
 
@@ -119,6 +122,16 @@ def _version(raw: str) -> str:
 
 
 _version.wants = "a Graph API version such as v25.0"
+
+
+def _folder(raw: str) -> Path:
+    try:
+        return Path(raw).expanduser()
+    except RuntimeError:  # ~ of a user who has no home
+        raise ValueError from None
+
+
+_folder.wants = "a folder this user may write to"
 
 
 def _long_secret(raw: str) -> str:
@@ -141,7 +154,7 @@ class Settings:
         _choice("development", "production"),
         "`development` has the simulator; `production` has not, and asks for real credentials.",
     )
-    data_dir: Path = _setting("data", Path, "Folder of the database, the secret key and Redis' files.")
+    data_dir: Path = _setting("data", _folder, "Folder of the database, the secret key and Redis' files.")
     secret_key: str = _setting(
         "", _long_secret, "Encrypts stored tokens and signs sessions. Made on the first run when empty.", secret=True
     )
@@ -155,7 +168,9 @@ class Settings:
     web_threads: int = _setting("8", _whole(1, 256), "Threads of each web process.")
     simulator_port: int = _setting("8001", _whole(1, 65535), "Port of the simulator (development only).")
 
-    redis_url: str = _setting("", _redis_address, "Redis to use. Empty: `bin/start` runs one of its own in DATA_DIR.")
+    redis_url: str = _setting(
+        "", _redis_address, "Redis to use. Empty: `bin/start` runs one of its own in DATA_DIR.", secret=True
+    )
     redis_appendfsync: str = _setting(
         "everysec",
         _choice("everysec", "always"),
@@ -222,12 +237,12 @@ class Settings:
 
     @property
     def redis_socket(self) -> Path:
-        """Where our own Redis listens. The kernel takes 107 bytes for it, so a deep DATA_DIR gets a short path in /tmp."""
+        """Where our own Redis listens. The kernel takes 107 bytes for it, so a deep DATA_DIR gets a folder in /tmp."""
         path = self.data_dir / "redis.sock"
         if len(os.fsencode(path)) <= 100:
             return path
         digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-        return Path(f"/tmp/frontdesk-{os.getuid()}-{digest}.sock")
+        return Path(f"/tmp/frontdesk-{os.getuid()}-{digest}/redis.sock")
 
     @property
     def redis_address(self) -> str:
@@ -260,17 +275,25 @@ class Settings:
 def load(environ: Mapping[str, str] | None = None, env_file: Path | None = None) -> Settings:
     """The settings of this process. `environ` and `env_file` default to the real environment and ROOT/.env."""
     environ = os.environ if environ is None else environ
-    in_file = dotenv_values(env_file or ROOT / ".env", interpolate=False)
+    in_file = _read_env_file(env_file or ROOT / ".env")
     values = {}
     for entry in fields(Settings):
         key = entry.name.upper()
-        raw = environ.get(key) or in_file.get(key) or entry.metadata["default"]
-        values[entry.name] = _read(key, raw.strip(), entry.metadata)
+        raw = (environ.get(key) or "").strip() or (in_file.get(key) or "").strip() or entry.metadata["default"]
+        values[entry.name] = _read(key, raw, entry.metadata)
     values["data_dir"] = (ROOT / values["data_dir"]).resolve()
     values["secret_key"] = values["secret_key"] or _kept_secret_key(values["data_dir"])
     settings = Settings(**values)
     _check_together(settings)
     return settings
+
+
+def _read_env_file(path: Path) -> Mapping[str, str | None]:
+    try:
+        return dotenv_values(path, interpolate=False, encoding="utf-8-sig")  # Windows editors begin it with a mark
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise SettingsError(".env", f"'{path}' ({reason})", "to be a text file this user may read") from None
 
 
 def _read(key: str, raw: str, metadata: Mapping[str, Any]) -> Any:
@@ -285,20 +308,31 @@ def _kept_secret_key(data_dir: Path) -> str:
     """The key of the first run, in a file only its owner may read; made atomically, for several processes may start."""
     path = data_dir / "secret_key"
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists():
-            draft = data_dir / f"secret_key.{os.getpid()}"
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_hex(32))
-            try:
-                os.link(draft, path)
-            except FileExistsError:
-                pass
-            draft.unlink()
-        return path.read_text().strip()
+            _make_secret_key(path)
+        kept = path.read_text(encoding="ascii").strip()
     except OSError as error:
         raise SettingsError("DATA_DIR", f"'{data_dir}' ({error.strerror})", "a folder this user may write to") from None
+    except UnicodeDecodeError:
+        kept = ""
+    if len(kept) < 32:
+        raise SettingsError("SECRET_KEY", f"broken in its file '{path}'", "that file back from your backup")
+    return kept
+
+
+def _make_secret_key(path: Path) -> None:
+    descriptor, draft = tempfile.mkstemp(prefix="secret_key.", dir=path.parent)  # mode 0600
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        os.unlink(draft)
 
 
 def _check_together(settings: Settings) -> None:
@@ -306,5 +340,7 @@ def _check_together(settings: Settings) -> None:
         raise SettingsError(
             "LONGEST_WAIT_SECONDS", f"{settings.longest_wait_seconds:g}", "at least QUIET_SECONDS, which it bounds"
         )
+    if settings.development and settings.simulator_port == settings.web_port:
+        raise SettingsError("SIMULATOR_PORT", f"{settings.simulator_port}, as WEB_PORT is", "a port of its own")
     if not settings.development and not settings.whatsapp_app_secrets:
         raise SettingsError("WHATSAPP_APP_SECRETS", "empty", "the app secret of your Meta app (App settings > Basic)")
