@@ -86,6 +86,16 @@ def test_the_prompt_begins_the_same_every_time_and_ends_with_what_changes(contex
     assert model.reload_count == 0
 
 
+def test_what_came_while_an_answer_was_being_written_stands_after_it(context, model, clock):
+    customer_writes(context, "first")
+    clock.forward(2.6)
+    reply.answer(context, 1)
+    receive(context, webhooks.texts(webhooks.text("second", at=clock() - 0.6)))
+    answer(context)
+    assert [message["content"] for message in model.chats[1]["body"]["messages"][1:]][::3] == ["first", "second"]
+    assert [message["role"] for message in model.chats[1]["body"]["messages"]][-3:] == ["assistant", "system", "user"]
+
+
 def test_an_answer_in_a_person_s_hands_is_not_written(context, model):
     customer_writes(context, "Hi")
     context.db.execute("UPDATE conversations SET state = 'human'")
@@ -334,7 +344,7 @@ OPTIONS = ModelOptions(model="m", num_ctx=1024, num_predict=200)
 
 
 def turns(count: int, length: int = 100) -> list[Turn]:
-    return [Turn(n, "in" if n % 2 == 0 else "out", f"{n}:" + "x" * length, n) for n in range(count)]
+    return [Turn(n, "in" if n % 2 == 0 else "out", f"{n}:" + "x" * length) for n in range(count)]
 
 
 def test_the_history_is_cut_in_steps_so_that_prompts_begin_alike():
@@ -353,7 +363,7 @@ def test_the_history_fits_the_room_left_for_it():
 
 
 def test_one_message_longer_than_the_context_is_cut_not_dropped():
-    made = prompt.messages(CLIENT, [Turn(1, "in", "y" * 100_000, 1)], 0, OPTIONS, 2.5, 1_790_000_000)
+    made = prompt.messages(CLIENT, [Turn(1, "in", "y" * 100_000)], 0, OPTIONS, 2.5, 1_790_000_000)
     assert 200 <= len(made[-1]["content"]) <= 2060
 
 

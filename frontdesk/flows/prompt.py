@@ -70,7 +70,7 @@ def _newest_that_fit(turns: Sequence[Turn], older: int, budget: int, ratio: floa
     kept = list(turns[start:])
     if total > budget and kept:
         last = kept[-1]
-        kept[-1] = Turn(last.id, last.direction, last.text[: max(200, budget)], last.provider_at)
+        kept[-1] = Turn(last.id, last.direction, last.text[: max(200, budget)])
     return kept
 
 

@@ -20,13 +20,14 @@ from frontdesk.store import clients, conversations, messages, models, numbers, o
 from frontdesk.store.clients import Client
 from frontdesk.store.conversations import Conversation
 from frontdesk.store.database import transaction
-from frontdesk.store.messages import Waiting
+from frontdesk.store.messages import Turn, Waiting
 from frontdesk.store.secrets import CannotDecrypt
 
 log = logging.getLogger(__name__)
 
 # WhatsApp's 'typing…' fades after 25 s.
 TYPING_EVERY_SECONDS = 20
+TYPING_LAG_SECONDS = 2
 
 # Answers that came to nothing before a person is asked to write it.
 TRIES = 3
@@ -155,12 +156,14 @@ def _begin(context: Context, conversation: Conversation, owner: str) -> _Work | 
 def _ask(work: _Work) -> tuple[list[dict[str, str]], Completion]:
     """The prompt that was answered, and the answer. A prompt that is too long after all is halved once."""
     context = work.context
-    turns, older = messages.history(context.db, work.id, prompt.LONGEST_HISTORY)
+    before, older = messages.history(context.db, work.id, prompt.LONGEST_HISTORY)
+    turns = [*before, *(Turn(message.id, "in", message.text) for message in work.waiting)]
     ratio = models.get(context.db, context.settings.ollama_host, work.options.model).characters_per_token
     for share in (1.0, 0.5):
         asked = prompt.messages(work.client, turns, older, work.options, ratio, context.now(), share)
         try:
-            return asked, context.ollama.chat(asked, work.options, watch=_Watch(work).look)
+            with _Watch(work) as watch:
+                return asked, context.ollama.chat(asked, work.options, watch=watch.look)
         except ContextExceeded:
             if share == 0.5:
                 raise
@@ -173,7 +176,14 @@ class _Watch:
         self.work = work
         self.asked_about = {message.id for message in work.waiting}
         self.renewed_at = work.context.now()
-        self.typing_at = float("-inf")
+
+    def __enter__(self) -> "_Watch":
+        self._show_typing()
+        return self
+
+    def __exit__(self, *_) -> None:
+        """An answer must not overtake its own 'typing…', which would then stay for 25 s."""
+        self.typing.join(TYPING_LAG_SECONDS)
 
     def look(self) -> None:
         work, context = self.work, self.work.context
@@ -185,9 +195,13 @@ class _Watch:
                 raise _Cancelled
             self.renewed_at = now
         if abs(now - self.typing_at) >= TYPING_EVERY_SECONDS:
-            threading.Thread(target=_show_typing, args=(work,), daemon=True).start()
-            self.typing_at = now
+            self._show_typing()
         self._still_wanted()
+
+    def _show_typing(self) -> None:
+        self.typing = threading.Thread(target=_show_typing, args=(self.work,), daemon=True)
+        self.typing.start()
+        self.typing_at = self.work.context.now()
 
     def _still_wanted(self) -> None:
         db = self.work.context.db

@@ -72,7 +72,7 @@ def control_api(behaviour: Behaviour, record: Record, webhooks: Webhooks) -> Blu
             answer["status"] = webhooks.post_now(body, message["type"])
             return jsonify(answer)
         for _ in range(1 + behaviour.duplicate_webhooks):
-            webhooks.deliver(value, message["type"], wamid=message["id"])
+            webhooks.deliver(person["key"], value, message["type"], wamid=message["id"])
         return jsonify(answer)
 
     @api.post("/webhooks")

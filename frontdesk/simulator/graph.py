@@ -93,7 +93,7 @@ def graph_api(config: Config, behaviour: Behaviour, record: Record, webhooks: We
         record.business_wrote(key, wamid, {"type": kind, "content": body.get(kind), "context": body.get("context")})
         person = record.person(key)
         names = {"recipient_id": person["phone"], "recipient_user_id": person["user_id"]}
-        webhooks.tell_fate(wamid, {name: value for name, value in names.items() if value}, callback_data)
+        webhooks.tell_fate(key, wamid, {name: value for name, value in names.items() if value}, callback_data)
         if behaviour.accept_delay_seconds:
             time.sleep(behaviour.accept_delay_seconds)
         if lost:

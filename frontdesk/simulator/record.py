@@ -92,7 +92,7 @@ class Record:
     def line_state(self, wamid: str, state: str) -> None:
         with self.lock:
             line = self.line_of.get(wamid)
-            if line:
+            if line and line["state"] == "posting":
                 line["state"] = state
                 self.version += 1
 

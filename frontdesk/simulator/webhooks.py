@@ -8,6 +8,7 @@ import json
 import random
 import threading
 import time
+import zlib
 from typing import Any
 
 import requests
@@ -20,27 +21,61 @@ from frontdesk.simulator.record import Record
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1, 60
 LARGEST_BATCH = 300
 TIMEOUT_SECONDS = 20
-POSTERS = 12
+LANES = 12
 
 
-class Webhooks:
-    """A few threads that post what is due; `post_now` posts in the caller's own."""
+class Lane:
+    """What one thread posts, in the order of its time. All of one customer's webhooks go through one lane."""
 
-    def __init__(self, config: Config, behaviour: Behaviour, record: Record):
-        self.config, self.behaviour, self.record = config, behaviour, record
+    def __init__(self, attempt):
+        self._attempt = attempt
         self._changed = threading.Condition()
         self._due: list[tuple[float, int, str, Any]] = []
         self._order = itertools.count()
+        threading.Thread(target=self._work, name="poster", daemon=True).start()
+
+    def push(self, delay_seconds: float, what: str, item: dict[str, Any]) -> None:
+        with self._changed:
+            heapq.heappush(self._due, (time.monotonic() + delay_seconds, next(self._order), what, item))
+            self._changed.notify()
+
+    def clear(self) -> None:
+        with self._changed:
+            self._due.clear()
+
+    def _work(self) -> None:
+        while True:
+            what, items = self._take()
+            self._attempt(self, what, items)
+
+    def _take(self) -> tuple[str, list[dict[str, Any]]]:
+        """The next due body, or all due statuses up to a batch."""
+        with self._changed:
+            while not self._due or self._due[0][0] > time.monotonic():
+                self._changed.wait(self._due[0][0] - time.monotonic() if self._due else None)
+            _, _, what, item = heapq.heappop(self._due)
+            items, now = [item], time.monotonic()
+            while what == "status" and len(items) < LARGEST_BATCH:
+                if not self._due or self._due[0][0] > now or self._due[0][2] != "status":
+                    break
+                items.append(heapq.heappop(self._due)[3])
+            return what, items
+
+
+class Webhooks:
+    """Lanes that post what is due; `post_now` posts in the caller's own thread."""
+
+    def __init__(self, config: Config, behaviour: Behaviour, record: Record):
+        self.config, self.behaviour, self.record = config, behaviour, record
         self._epoch = 0
         self._local = threading.local()
-        for number in range(POSTERS):
-            threading.Thread(target=self._work, name=f"poster-{number}", daemon=True).start()
+        self._lanes = [Lane(self._attempt) for _ in range(LANES)]
 
     def reset(self) -> None:
         """Whatever was to be posted is forgotten."""
-        with self._changed:
-            self._due.clear()
-            self._epoch += 1
+        self._epoch += 1
+        for lane in self._lanes:
+            lane.clear()
 
     # --- bodies -----------------------------------------------------------------------------------------------------------------
 
@@ -76,63 +111,38 @@ class Webhooks:
             self._local.session.trust_env = False
         return self._local.session
 
-    def deliver(self, value: dict[str, Any], kind: str, delay_seconds: float = 0, wamid: str | None = None) -> None:
-        """Post this until it is acknowledged. `wamid`: the customer's message that then shows one tick."""
+    def deliver(self, key: str, value: dict[str, Any], kind: str, wamid: str | None = None) -> None:
+        """Post this of the customer `key` until it is acknowledged. `wamid`: the message that then shows two ticks."""
         body = json.dumps(self.envelope(**value)).encode()
-        self._push(delay_seconds, "body", {"body": body, "kind": kind, "tries": 0, "wamid": wamid, "epoch": self._epoch})
+        item = {"body": body, "kind": kind, "tries": 0, "wamid": wamid, "epoch": self._epoch}
+        self._lane(key).push(0, "body", item)
 
-    def deliver_status(self, status: dict[str, Any], delay_seconds: float) -> None:
-        """Post this status, together with whatever else is due then."""
-        self._push(delay_seconds, "status", {"status": status, "epoch": self._epoch})
+    def deliver_status(self, key: str, status: dict[str, Any], delay_seconds: float) -> None:
+        """Post this status, together with whatever else is due in its lane then."""
+        self._lane(key).push(delay_seconds, "status", {"status": status, "epoch": self._epoch})
 
-    def _push(self, delay_seconds: float, what: str, item: dict[str, Any]) -> None:
-        with self._changed:
-            heapq.heappush(self._due, (time.monotonic() + delay_seconds, next(self._order), what, item))
-            self._changed.notify()
+    def _lane(self, key: str) -> Lane:
+        return self._lanes[zlib.crc32(key.encode()) % LANES]
 
-    def _work(self) -> None:
-        while True:
-            what, items = self._take()
-            if what == "status":
-                statuses = [item["status"] for item in items]
-                body = json.dumps(self.envelope(statuses=statuses)).encode()
-                self._attempt({"body": body, "kind": "statuses", "tries": 0, "wamid": None, "epoch": items[0]["epoch"]})
-            else:
-                self._attempt(items[0])
-
-    def _take(self) -> tuple[str, list[dict[str, Any]]]:
-        """The next due body, or all due statuses up to a batch."""
-        with self._changed:
-            while True:
-                wait = self._due[0][0] - time.monotonic() if self._due else None
-                if wait is not None and wait <= 0:
-                    break
-                self._changed.wait(wait)
-            _, _, what, item = heapq.heappop(self._due)
-            items = [item]
-            now = time.monotonic()
-            while what == "status" and len(items) < LARGEST_BATCH:
-                if not self._due or self._due[0][0] > now or self._due[0][2] != "status":
-                    break
-                items.append(heapq.heappop(self._due)[3])
-            return what, items
-
-    def _attempt(self, item: dict[str, Any]) -> None:
-        if item["epoch"] != self._epoch:
+    def _attempt(self, lane: Lane, what: str, items: list[dict[str, Any]]) -> None:
+        if items[0]["epoch"] != self._epoch:
             return
+        if what == "status":
+            body = json.dumps(self.envelope(statuses=[item["status"] for item in items])).encode()
+            item = {"body": body, "kind": "statuses", "tries": 0, "wamid": None, "epoch": items[0]["epoch"]}
+        else:
+            [item] = items
         if self.post_now(item["body"], item["kind"]) == 200:
             if item["wamid"]:
                 self.record.line_state(item["wamid"], "delivered")
             return
-        if item["wamid"]:
-            self.record.line_state(item["wamid"], "posting")
         delay = 0 if item["tries"] == 0 else min(FIRST_RETRY_SECONDS * 2 ** (item["tries"] - 1), LONGEST_RETRY_SECONDS)
         item["tries"] += 1
-        self._push(delay, "body", item)
+        lane.push(delay, "body", item)
 
     # --- statuses of an accepted message ------------------------------------------------------------------------------------------
 
-    def tell_fate(self, wamid: str, recipient: dict[str, str], callback_data: str | None) -> None:
+    def tell_fate(self, key: str, wamid: str, recipient: dict[str, str], callback_data: str | None) -> None:
         """sent, delivered, read (or failed), as the behaviour has it."""
         rules = self.behaviour.statuses
         if rules.off:
@@ -150,4 +160,4 @@ class Webhooks:
                 status["biz_opaque_callback_data"] = callback_data
             if name == "failed":
                 status["errors"] = [{"code": failure, "title": f"Simulated error {failure}"}]
-            self.deliver_status(status, rules.delay_ms / 1000 * (place + 1))
+            self.deliver_status(key, status, rules.delay_ms / 1000 * (place + 1))

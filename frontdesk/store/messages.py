@@ -26,7 +26,6 @@ class Turn:
     id: int
     direction: str
     text: str
-    provider_at: float
 
 
 def add_inbound(
@@ -138,20 +137,20 @@ def mark_waiting_as(db: sqlite3.Connection, ids: list[int], state: str) -> None:
 
 
 def history(db: sqlite3.Connection, conversation_id: int, limit: int) -> tuple[list[Turn], int]:
-    """The newest `limit` messages that have words, oldest first, and how many older ones there are.
+    """The newest `limit` messages before those that wait, in the order they came, and how many older ones there are.
 
     Left out: what was taken back, reactions and system notes (they answer nothing), and what never went out.
     """
     which = """
         conversation_id = ? AND revoked_at IS NULL AND text <> '' AND group_id IS NULL
-        AND kind NOT IN ('reaction', 'system', 'unsupported') AND state NOT IN ('failed', 'withdrawn')
+        AND kind NOT IN ('reaction', 'system', 'unsupported') AND state NOT IN ('waiting', 'failed', 'withdrawn')
         AND COALESCE(purpose, '') <> 'holding'
     """
     count = db.execute(f"SELECT COUNT(*) FROM messages WHERE {which}", (conversation_id,)).fetchone()[0]
     rows = db.execute(
         f"""
-        SELECT id, direction, text, provider_at FROM messages WHERE {which}
-        ORDER BY provider_at DESC, id DESC LIMIT ?
+        SELECT id, direction, text FROM messages WHERE {which}
+        ORDER BY id DESC LIMIT ?
         """,
         (conversation_id, limit),
     ).fetchall()

@@ -129,7 +129,7 @@ def m001_initial(db: Database) -> None:
         );
         -- 'Nothing is answered twice' rests on this index: a provider's redelivery is the same row, for ever.
         CREATE UNIQUE INDEX messages_external ON messages (number_id, external_id) WHERE external_id IS NOT NULL;
-        CREATE INDEX messages_conversation ON messages (conversation_id, provider_at, id);
+        CREATE INDEX messages_conversation ON messages (conversation_id, id);
         CREATE INDEX messages_waiting ON messages (conversation_id) WHERE state = 'waiting';
         CREATE INDEX messages_to_send ON messages (conversation_id, id) WHERE state IN ('queued', 'sending', 'unknown');
 
