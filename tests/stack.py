@@ -236,6 +236,10 @@ class Simulator:
     def calls(self) -> list[dict]:
         return self._call("GET", "calls?after=0")["calls"]
 
+    def webhooks(self) -> list[dict]:
+        """Every attempt to deliver a webhook: kind, status, ms."""
+        return self._call("GET", "webhooks?after=0")["webhooks"]
+
     def behave(self, **behaviour) -> None:
         self._call("PUT", "behaviour", json=behaviour)
 

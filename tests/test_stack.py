@@ -2,16 +2,19 @@
 
 import itertools
 import json
+import os
 import random
 import signal
+import subprocess
 import threading
 import time
 
 import pytest
 import requests
 
+from frontdesk import queues
 from tests import webhooks
-from tests.stack import Stack, wait_for
+from tests.stack import PYTHON, ROOT, Stack, wait_for
 
 pytestmark = pytest.mark.stack
 
@@ -86,9 +89,9 @@ def test_the_same_post_fifty_times_at_once_is_one_message_and_one_answer(stack, 
 
 def test_a_thousand_updates_in_one_post_are_all_stored(stack):
     senders = [f"49{next(_people)}" for _ in range(1000)]
-    stack.rows("SELECT 1")
-    change = webhooks.change(messages=[{**webhooks.text(sender=sender, at=time.time()), "type": "reaction", "reaction": {"message_id": "x", "emoji": "👍"}} for sender in senders])
-    assert stack.simulator.posts(webhooks.body(change))["statuses"] == [200]
+    reaction = {"type": "reaction", "reaction": {"message_id": "x", "emoji": "👍"}}
+    messages = [{**webhooks.text(sender=sender, at=time.time()), **reaction} for sender in senders]
+    assert stack.simulator.posts(webhooks.body(webhooks.change(messages=messages)))["statuses"] == [200]
     wait_for(
         lambda: stack.rows("SELECT COUNT(*) AS n FROM contacts WHERE phone LIKE '494915%'")[0]["n"] == 1000, seconds=20
     )
@@ -115,12 +118,13 @@ def test_an_unsigned_post_stores_nothing(stack, person):
     assert not stack.rows("SELECT id FROM contacts WHERE phone = ?", person)
 
 
-def test_a_lost_answer_of_the_graph_api_is_not_sent_twice(stack, person):
-    stack.simulator.behave(lose_answers=1)
+@pytest.mark.parametrize("loss", [{"lose_answers": 1}, {"accept_delay_seconds": 5}], ids=["cut", "timed out"])
+def test_a_lost_answer_of_the_graph_api_is_not_sent_twice(stack, person, loss):
+    stack.simulator.behave(**loss)
     stack.simulator.customer_writes(person, "Hi")
     stack.simulator.wait_for_answers(person)
     wait_for(lambda: settled(stack))
-    time.sleep(2)
+    time.sleep(4)
     assert len(stack.simulator.texts(person)) == 1
 
 
@@ -209,28 +213,38 @@ def test_with_the_model_away_the_customer_hears_once_and_is_answered_when_it_is_
     assert stack.simulator.texts(person) == [holding, "Hi"]
 
 
-def test_redis_down_means_503_and_a_redelivery_is_answered(stack, person):
-    pid = stack.child("redis")
-    import os
-
-    os.kill(pid, signal.SIGSTOP)
+def test_redis_down_means_503_and_the_redelivery_is_answered_once(stack, person):
+    redis = stack.child("redis")
+    os.kill(redis, signal.SIGSTOP)
     try:
-        body = webhooks.texts(webhooks.text("while down", sender=person, at=time.time()))
-        assert stack.simulator.posts(body)["statuses"] == [503]
+        stack.simulator.customer_writes(person, "while down")
+        wait_for(lambda: 503 in [attempt["status"] for attempt in stack.simulator.webhooks()])
         assert requests.get(f"{stack.web_url}/ready", timeout=10).status_code == 503
         assert requests.get(f"{stack.web_url}/health", timeout=10).status_code == 200
     finally:
-        os.kill(pid, signal.SIGCONT)
-    stack.simulator.customer_writes(person, "again")
-    stack.simulator.wait_for_answers(person, seconds=40)
+        os.kill(redis, signal.SIGCONT)
+    stack.simulator.wait_for_answers(person, seconds=60)
+    wait_for(lambda: settled(stack))
+    assert stack.simulator.texts(person) == ["while down"]
+
+
+def test_a_worker_asked_to_stop_in_the_middle_of_an_answer_hands_it_back(stack, person):
+    stack.ollama.next({"text": "too slow " * 200, "tokens_per_second": 10}, "quick")
+    stack.simulator.customer_writes(person, "Hi")
+    wait_for(lambda: stack.rows("SELECT id FROM conversations WHERE claim_owner IS NOT NULL"))
+    time.sleep(1)
+    begin = time.monotonic()
+    stack.stop("default")
+    assert time.monotonic() - begin < 4
+    assert not stack.rows("SELECT id FROM conversations WHERE claim_owner IS NOT NULL")
+    stack.start("default")
+    assert stack.simulator.wait_for_answers(person) == ["quick"]
 
 
 def test_what_sqlite_knows_is_answered_although_redis_forgot_everything(stack, person):
     stack.ollama.next({"text": "x", "first_token_delay_seconds": 3})
     stack.simulator.customer_writes(person, "Hi")
     wait_for(lambda: stack.rows("SELECT id FROM messages WHERE state = 'waiting'"))
-    from frontdesk import queues
-
     queues.connect(stack.settings.redis_address).flushall()
     stack.simulator.wait_for_answers(person, seconds=40)
 
@@ -285,10 +299,6 @@ def _all_answered(stack, people) -> bool:
 
 
 def test_doctor_says_what_is_wrong_and_exits_with_one(stack):
-    import subprocess
-
-    from tests.stack import PYTHON, ROOT
-
     def doctor():
         return subprocess.run(
             [PYTHON, "-m", "frontdesk", "doctor"], cwd=ROOT, env=stack.environ, capture_output=True, text=True, timeout=60

@@ -8,6 +8,7 @@ import requests
 
 from frontdesk.channels import Sender
 from frontdesk.channels.cloud_errors import error_for, provider_error
+from frontdesk.channels.wire import Bearer
 from frontdesk.errors import Temporary
 
 
@@ -44,7 +45,7 @@ def _get(sender: Sender, path: str, fields: str, timeout_seconds: float) -> tupl
         response = requests.get(
             f"{sender.base_url.rstrip('/')}/{sender.version}/{path}",
             params={"fields": fields} if fields else {},
-            headers={"Authorization": f"Bearer {sender.access_token}"},
+            auth=Bearer(sender.access_token),
             timeout=timeout_seconds,
             allow_redirects=False,
         )

@@ -72,7 +72,7 @@ class Wire:
                 data=body,
                 # identity: so that ANSWER_BYTES bounds memory as well
                 headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
-                auth=_Bearer(token),
+                auth=Bearer(token),
                 timeout=(min(CONNECT_SECONDS, self._timeout_seconds), self._timeout_seconds),
                 allow_redirects=False,
                 stream=True,
@@ -120,7 +120,7 @@ def _cause(error: Exception) -> str:
     return getattr(cause, "strerror", None) or type(cause).__name__
 
 
-class _Bearer(AuthBase):
+class Bearer(AuthBase):
     """Sets the token. As `auth`, for a plain header would be overwritten by an entry of ~/.netrc for the same host."""
 
     def __init__(self, token: str):
