@@ -144,9 +144,9 @@ class Foreground:
     def _print(self, message: Message) -> None:
         try:
             self.printer.write(message)
-        except (OSError, ValueError):  # the terminal or the reader is gone
-            self.printer.output = open(os.devnull, "w")
-            self.exit_status = self.exit_status or 1
+        except OSError:  # the terminal or the reader is gone; what is still buffered must find a place, too
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.printer.output.fileno())
+            self.exit_status = self.exit_status or EXIT_STATUS[signal.SIGHUP]
 
 
 def _signal(group: int, signum: signal.Signals) -> None:
