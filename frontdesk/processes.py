@@ -15,6 +15,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 from honcho.colour import get_colours
 from honcho.environ import parse_procfile
@@ -182,7 +183,18 @@ def main() -> None:
     foreground = Foreground(ready=lambda: redis_server.answers(settings.redis_socket))
     for name in names(settings):
         foreground.add(name, f"exec {_dying_with_us()}{commands[name]}", environ_of(name, settings))
+    if not settings.redis_url and settings.redis_appendfsync == "everysec":
+        threading.Thread(target=_sync_every_second, args=(settings.data_dir / "redis",), daemon=True).start()
     sys.exit(foreground.run())
+
+
+def _sync_every_second(directory: Path) -> None:
+    while True:
+        time.sleep(1)
+        try:
+            redis_server.sync_files(directory)
+        except OSError as error:
+            print(f"frontdesk: {directory} cannot be synced: {error}", file=sys.stderr)
 
 
 def _dying_with_us() -> str:

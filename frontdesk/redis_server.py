@@ -40,9 +40,15 @@ def _bundled_server() -> Path | None:
     return binary if os.access(binary, os.X_OK) else None
 
 
-def redis_command(binary: Path | str, *, directory: Path, socket_path: Path, appendfsync: str = "everysec") -> list[str]:
-    """The server's command line: a Unix socket only its owner may open, no port, everything in the append-only file.
+# Redis' own everysec holds writes back in memory while a sync runs and answers "done" all the same: killed at that
+# moment it lost acknowledged entries (in 2 of 40 trials, thousands). So it writes at once, and we sync each second.
+APPENDFSYNC = {"everysec": "no", "always": "always"}
 
+
+def redis_command(binary: Path | str, *, directory: Path, socket_path: Path, appendfsync: str = "everysec") -> list[str]:
+    """The server's command line. `appendfsync` is the setting: with "everysec" somebody must call `sync_files`.
+
+    It has a Unix socket only its owner may open, no port, and everything in the append-only file.
     No snapshots: the append-only file has all of it, and a snapshot that cannot be written would stop every write.
     A file cut short by a power failure is loaded up to the cut. It is kept as plain commands, which any Redis or Valkey
     of version 7 and later can read, whichever wrote it. Full memory refuses writes; it evicts nothing.
@@ -55,7 +61,7 @@ def redis_command(binary: Path | str, *, directory: Path, socket_path: Path, app
         "save": "",
         "stop-writes-on-bgsave-error": "no",
         "appendonly": "yes",
-        "appendfsync": appendfsync,
+        "appendfsync": APPENDFSYNC[appendfsync],
         "aof-load-truncated": "yes",
         "aof-use-rdb-preamble": "no",
         "maxmemory-policy": "noeviction",
@@ -65,6 +71,19 @@ def redis_command(binary: Path | str, *, directory: Path, socket_path: Path, app
         "loglevel": "warning",
     }
     return [str(binary), *(word for name, value in options.items() for word in (f"--{name}", value))]
+
+
+def sync_files(directory: Path) -> None:
+    """What the server has written so far will survive a power cut."""
+    for path in (directory / "appendonlydir").glob("*.aof"):
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:  # a rewrite took its place
+            continue
+        try:
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def lock_directory(directory: Path, wait_seconds: float = 0) -> int | None:

@@ -174,7 +174,8 @@ class Settings:
     redis_appendfsync: str = _setting(
         "everysec",
         _choice("everysec", "always"),
-        "How soon our own Redis writes to disk. `always` loses no acknowledged message to a power cut, and is slower.",
+        "How often our own Redis syncs its file. No crash of a process loses anything; a power cut may cost the last second"
+        " of `everysec`, and nothing of `always`, which is slower.",
     )
     sqlite_synchronous: str = _setting(
         "normal",

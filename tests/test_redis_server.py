@@ -5,11 +5,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import pytest
-from redis import Redis
+from redis import ConnectionError, Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from frontdesk import redis_server
 from frontdesk.settings import ROOT
@@ -55,7 +58,7 @@ def own_redis(data_dir):
 def connect(data_dir: Path) -> Redis:
     socket_path = data_dir / "redis.sock"
     eventually(lambda: redis_server.answers(socket_path))
-    return Redis(unix_socket_path=str(socket_path))
+    return Redis(unix_socket_path=str(socket_path), retry=Retry(NoBackoff(), 0))
 
 
 def fake(folder: Path, name: str) -> Path:
@@ -94,7 +97,7 @@ def test_it_listens_for_its_owner_only_and_keeps_everything(data_dir, own_redis)
     options = client.config_get("appendonly", "appendfsync", "maxmemory-policy", "port", "save", "dir")
     assert options == {
         "appendonly": "yes",
-        "appendfsync": "everysec",
+        "appendfsync": "no",  # see APPENDFSYNC
         "maxmemory-policy": "noeviction",
         "port": "0",
         "save": "",
@@ -115,6 +118,32 @@ def test_what_it_took_is_there_after_it_ended(data_dir, own_redis, signum):
     server.wait(10)
     own_redis()
     assert [fields for _, fields in connect(data_dir).xrange("inbox")] == [{b"body": b"hello"}]
+
+
+@pytest.mark.stack
+def test_killed_under_load_it_keeps_every_entry_that_it_acknowledged(data_dir, own_redis):
+    for _ in range(5):
+        server = own_redis()
+        client = connect(data_dir)
+        before = acknowledged = client.xlen("inbox")
+        killer = threading.Timer(0.2, server.kill)
+        killer.start()
+        with pytest.raises(ConnectionError):
+            while True:
+                client.xadd("inbox", {"body": "x" * 300})
+                acknowledged += 1
+        server.wait(10)
+        own_redis()
+        client = connect(data_dir)
+        assert before < acknowledged <= client.xlen("inbox")
+        client.shutdown()
+
+
+def test_its_files_can_be_synced_while_it_writes_and_before_there_are_any(data_dir, own_redis):
+    redis_server.sync_files(data_dir / "redis")
+    own_redis()
+    connect(data_dir).set("word", "kept")
+    redis_server.sync_files(data_dir / "redis")
 
 
 def test_a_file_cut_short_by_a_power_failure_is_loaded_up_to_the_cut(data_dir, own_redis):
