@@ -29,7 +29,7 @@ from frontdesk import queues
 from tests import webhooks
 from tests.stack import Stack, children_of, wait_for
 
-VICTIMS = ["web", "web worker", "high", "default", "work-horse", "bulk", "scheduler", "redis"]
+VICTIMS = ["web", "web worker", "high", "default", "bulk", "bulk's work-horse", "scheduler", "redis"]
 POSTERS = 24
 SETTINGS = {"OLLAMA_TIMEOUT_SECONDS": "10", "LOG_LEVEL": "warning"}
 
@@ -106,8 +106,8 @@ class Killer:
     def _find(self, victim: str) -> int | None:
         if victim == "web worker":
             return self.dice.choice(_children(self.stack.child("web")) or [None])
-        if victim == "work-horse":
-            return self.dice.choice(_children(self.stack.child("default")) or [None])
+        if victim == "bulk's work-horse":
+            return self.dice.choice(_children(self.stack.child("bulk")) or [None])
         return self.stack.child(victim)
 
 

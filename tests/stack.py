@@ -230,6 +230,9 @@ class Simulator:
             after = page[-1]["seq"]
         return [send for send in found if to is None or to in (send.get("to"), send.get("recipient"))]
 
+    def newest_sends(self, count: int) -> list[dict]:
+        return self._call("GET", f"sends?newest={count}")["sends"]
+
     def texts(self, to: str) -> list[str]:
         return [send["payload"]["text"]["body"] for send in self.sends(to) if send["type"] == "text"]
 

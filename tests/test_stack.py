@@ -249,7 +249,7 @@ def test_what_sqlite_knows_is_answered_although_redis_forgot_everything(stack, p
     stack.simulator.wait_for_answers(person, seconds=40)
 
 
-@pytest.mark.parametrize("victim", ["web", "high", "default", "scheduler", "redis", "horse", "web worker"])
+@pytest.mark.parametrize("victim", ["web", "high", "default", "scheduler", "redis", "web worker"])
 def test_killing_a_process_under_a_stream_of_messages_loses_and_doubles_nothing(stack, victim):
     people = [str(next(_people)) for _ in range(12)]
     dice = random.Random(victim)
@@ -257,9 +257,7 @@ def test_killing_a_process_under_a_stream_of_messages_loses_and_doubles_nothing(
 
     def kill_now_and_then():
         while not stop.wait(dice.uniform(0.3, 0.9)):
-            if victim == "horse":
-                stack.kill_grandchild("default")
-            elif victim == "web worker":
+            if victim == "web worker":
                 stack.kill_grandchild("web")
             else:
                 stack.kill(victim)

@@ -8,6 +8,7 @@ POST   /simulator/api/webhooks    {"body_base64" | "json", "times"?, "concurrenc
 GET    /simulator/api/sends?after=SEQ      {"sends": [{seq, at, wamid, to, recipient, type, payload, callback_data, answer_lost}]}
 GET    /simulator/api/calls?after=SEQ      {"calls": [{seq, at, kind: send|refused|typing|read, to?, message_id?, code}]}
 GET    /simulator/api/webhooks?after=SEQ   {"webhooks": [{seq, at, kind, status, ms, bytes}]}
+                                  each also with ?newest=COUNT
 GET    /simulator/api/state?key=KEY&seen=VERSION   what the phone shows; {"version"} alone where nothing is new
 GET, PUT /simulator/api/behaviour          see behaviour.py
 POST   /simulator/api/reset                everything forgotten, best behaviour
@@ -94,6 +95,8 @@ def control_api(behaviour: Behaviour, record: Record, webhooks: Webhooks) -> Blu
     def read(kind: str):
         if kind not in ("sends", "calls", "webhooks"):
             return jsonify(error={"code": "not_found", "message": f"there is no {kind}"}), 404
+        if "newest" in request.args:
+            return jsonify({kind: record.newest(kind, int(request.args["newest"]))})
         return jsonify({kind: record.after(kind, int(request.args.get("after", 0)))})
 
     @api.get("/state")
