@@ -176,14 +176,16 @@ class _Watch:
         self.work = work
         self.asked_about = {message.id for message in work.waiting}
         self.renewed_at = work.context.now()
+        self.typing: threading.Thread | None = None
+        self.typing_at = float("-inf")
 
     def __enter__(self) -> "_Watch":
-        self._show_typing()
         return self
 
     def __exit__(self, *_) -> None:
         """An answer must not overtake its own 'typing…', which would then stay for 25 s."""
-        self.typing.join(TYPING_LAG_SECONDS)
+        if self.typing:
+            self.typing.join(TYPING_LAG_SECONDS)
 
     def look(self) -> None:
         work, context = self.work, self.work.context
