@@ -7,7 +7,7 @@ from functools import cache, partial
 
 from frontdesk import channels, queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import inbound, reply as replying, sending, sweep as sweeping
+from frontdesk.flows import early, inbound, model_away, reply as replying, sending, sweep as sweeping
 from frontdesk.flows.context import Context
 from frontdesk.ollama import Ollama
 
@@ -51,6 +51,16 @@ def reply(conversation_id: int) -> None:
     replying.answer(context(), conversation_id)
 
 
+def begin_early(conversation_id: int) -> None:
+    """documents · the answer as a draft, while the model is idle and the customer's quiet period lasts."""
+    early.begin_early(context(), conversation_id)
+
+
+def keep_draft(conversation_id: int) -> None:
+    """high · the quiet period is over: the draft becomes the answer."""
+    replying.answer(context(), conversation_id, may_ask=False)
+
+
 def send(conversation_id: int) -> None:
     """high · one conversation's queued messages go out in order, on a thread: nobody waits for another's call."""
     senders().submit(conversation_id)
@@ -63,7 +73,7 @@ def sweep() -> None:
 
 def warm_up() -> None:
     """default · the models are loaded with the options that the answers use."""
-    replying.warm_up(context())
+    model_away.warm_up(context())
 
 
 def clean() -> None:

@@ -124,6 +124,10 @@ class Queues:
     def reply(self, conversation_ids: Iterable[int], *, at_front: bool = False) -> None:
         self._put_each("default", "jobs.reply", "reply", conversation_ids, at_front)
 
+    def begin_early(self, conversation_id: int) -> None:
+        """Behind every answer that is due (`documents` is served when `default` is empty), before other documents."""
+        self._put_each("documents", "jobs.begin_early", "early", [conversation_id], at_front=True)
+
     def send(self, conversation_ids: Iterable[int]) -> None:
         self._put_each("high", "jobs.send", "send", conversation_ids)
 
@@ -179,7 +183,7 @@ def _job_id(carries: str) -> str:
 def _carried(job_id: str) -> tuple[str, int] | None:
     kind, _, rest = job_id.partition("-")
     conversation_id = rest.partition("-")[0]
-    return (kind, int(conversation_id)) if kind in ("reply", "send") and conversation_id.isdigit() else None
+    return (kind, int(conversation_id)) if kind in ("reply", "send", "early") and conversation_id.isdigit() else None
 
 
 class Bells:
@@ -196,6 +200,10 @@ class Bells:
     def reply_at(self, times: dict[int, float], *, at_front: bool = False) -> None:
         """Conversation → when its answer may begin (UTC epoch seconds). `at_front`: before the others that wait."""
         self._set("default", "jobs.reply", {f"reply-{id_}": (id_, at) for id_, at in times.items()}, at_front)
+
+    def keep_at(self, times: dict[int, float]) -> None:
+        """The same bell, for an answer whose draft is written: it needs no model any more."""
+        self._set("high", "jobs.keep_draft", {f"reply-{id_}": (id_, at) for id_, at in times.items()})
 
     def send_at(self, times: dict[int, float]) -> None:
         self._set("high", "jobs.send", {f"send-{id_}": (id_, at) for id_, at in times.items()})

@@ -208,6 +208,11 @@ class Settings:
     longest_wait_seconds: float = _setting(
         "15", _number(0, 600), "… but never longer than this after the first message (per client)."
     )
+    early_start: bool = _setting(
+        "yes",
+        _yes_or_no,
+        "While the model is idle, begin an answer before the quiet period is over; thrown away if the customer goes on.",
+    )
     stale_after_minutes: float = _setting(
         "10", _number(0.01, 10080), "Older unanswered messages get one answer that begins with an apology (per client)."
     )

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from frontdesk.flows import prompt, reply, sweep
+from frontdesk.flows import model_away, prompt, reply, sweep
 from frontdesk.flows.inbound import drain
 from frontdesk.ollama import ModelOptions, Ollama
 from frontdesk.store import conversations, models
@@ -307,18 +307,18 @@ def test_many_waiting_conversations_do_not_all_knock_at_a_model_that_is_away(con
 
 def test_the_sweep_asks_a_model_that_is_away_also_while_nobody_writes(context, model, clock):
     model.behaviour.models = []
-    reply.warm_up(context)
+    model_away.warm_up(context)
     assert models.get(context.db, model.url, "llama3.2:3b").away_since == clock()
     clock.forward(60)
     sweep.sweep(context)
     assert context.queues.depth("default") == 1
     model.behaviour.models = ["llama3.2:3b"]
-    reply.warm_up(context)
+    model_away.warm_up(context)
     assert models.get(context.db, model.url, "llama3.2:3b").away_since is None
 
 
 def test_warming_up_and_answering_load_the_model_once(context, model):
-    reply.warm_up(context)
+    model_away.warm_up(context)
     customer_writes(context, "Hi")
     answer(context)
     assert (model.load_count, model.reload_count) == (1, 0)

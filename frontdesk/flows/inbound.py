@@ -65,10 +65,19 @@ def ring(context: Context, consequences: Consequences) -> None:
         conversation = conversations.get(context.db, id_)
         if conversation and conversation.waiting_since is not None and conversation.state == "bot":
             due[id_] = conversation.reply_due_at
-    context.queues.reply(id_ for id_, at in due.items() if at <= now)
-    context.bells.reply_at({id_: at for id_, at in due.items() if at > now})
+    later = {id_: at for id_, at in due.items() if at > now}
+    context.queues.reply(id_ for id_ in due if id_ not in later)
+    context.bells.reply_at(later)
+    if later and context.settings.early_start and not context.queues.depth("default"):
+        _begin_early(context, later)
     for aftermath in consequences.aftermaths:
         aftermath.carry_out(context)
+
+
+def _begin_early(context: Context, later: dict[int, float]) -> None:
+    """One conversation, the one whose period ends first, and only while no other stands in line for the same."""
+    if not context.queues.carried("documents", "early"):
+        context.queues.begin_early(min(later, key=later.get))
 
 
 def _record(context: Context, db: sqlite3.Connection, entry: InboxEntry, consequences: Consequences) -> None:

@@ -93,6 +93,29 @@ def claim(db: sqlite3.Connection, conversation_id: int, owner: str, now: float, 
     return Conversation(*row) if row else None
 
 
+def claim_early(
+    db: sqlite3.Connection, conversation_id: int, owner: str, now: float, lease_seconds: float, at_least_seconds: float
+) -> Conversation | None:
+    """Like `claim`, while the quiet period lasts at least so long still."""
+    row = db.execute(
+        f"""
+        UPDATE conversations SET claim_owner = :owner, claim_expires_at = :now + :lease_seconds
+        WHERE id = :id AND state = 'bot' AND waiting_since IS NOT NULL
+            AND reply_due_at BETWEEN :now + :at_least AND :now + {FURTHEST_DUE_SECONDS}
+            AND {CLAIM_IS_FREE}
+        RETURNING *
+        """,
+        {
+            "id": conversation_id,
+            "owner": owner,
+            "now": now,
+            "lease_seconds": lease_seconds,
+            "at_least": at_least_seconds,
+        },
+    ).fetchone()
+    return Conversation(*row) if row else None
+
+
 def renew(db: sqlite3.Connection, conversation_id: int, owner: str, now: float, lease_seconds: float) -> bool:
     """False if the claim was lost: whatever is being written must not be kept."""
     return (

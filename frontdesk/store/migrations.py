@@ -180,6 +180,21 @@ def m001_initial(db: Database) -> None:
     )
 
 
+@migrations()
+def m002_drafts(db: Database) -> None:
+    _statements(
+        db,
+        """
+        CREATE TABLE drafts (
+            conversation_id INTEGER PRIMARY KEY REFERENCES conversations ON DELETE CASCADE,
+            message_ids TEXT NOT NULL,
+            text TEXT NOT NULL,
+            created_at REAL NOT NULL
+        )
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

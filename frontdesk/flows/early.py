@@ -1,0 +1,63 @@
+"""The answer begun before the quiet period is over, while the model has nothing else to do.
+
+It is written at once and kept as a draft; if the customer is silent until the period ends, the draft becomes the answer, else it
+is thrown away. Nobody whose period is over ever waits for this: the job stands behind theirs in the queue and gives way to them.
+"""
+
+import uuid
+
+from frontdesk.errors import ModelError
+from frontdesk.flows.context import Context
+from frontdesk.flows.formatting import whatsapp_text
+from frontdesk.flows.reply import ask, begin, keep, learn
+from frontdesk.flows.watch import Cancelled, Watch, Work, release, ring_for_the_rest
+from frontdesk.store import conversations, drafts
+from frontdesk.store.database import transaction
+
+# With less than this left of the quiet period, the answer itself begins as soon.
+WORTH_IT_SECONDS = 0.2
+
+
+class EarlyWatch(Watch):
+    """Gives way to customers whose quiet period is over, until this one's is over too."""
+
+    def look(self) -> None:
+        context = self.work.context
+        if context.now() < self.work.conversation.reply_due_at and context.queues.depth("default"):
+            raise Cancelled
+        super().look()
+
+
+def begin_early(context: Context, conversation_id: int) -> None:
+    """Write a draft, if the answer is not due yet and nobody is at it."""
+    owner = uuid.uuid4().hex
+    lease_seconds = context.settings.lease_seconds
+    conversation = conversations.claim_early(
+        context.db, conversation_id, owner, context.now(), lease_seconds, WORTH_IT_SECONDS
+    )
+    work = begin(context, conversation, owner) if conversation else None
+    if work is None:
+        return
+    try:
+        asked, completion = ask(work, EarlyWatch)
+    except (Cancelled, ModelError):  # whatever it was: at the end of the period the answer is begun again
+        release(work)
+        ring_for_the_rest(work)
+        return
+    except BaseException:
+        release(work)
+        raise
+    if context.now() < conversation.reply_due_at:
+        _put_aside(work, whatsapp_text(completion.text))
+    else:
+        keep(work, whatsapp_text(completion.text))
+    learn(work, asked, completion)
+
+
+def _put_aside(work: Work, text: str) -> None:
+    context, due_at = work.context, work.conversation.reply_due_at
+    with transaction(context.db) as db:
+        if not conversations.release(db, work.id, work.owner):
+            return
+        drafts.put(db, work.id, [message.id for message in work.waiting], text, context.now())
+    context.bells.keep_at({work.id: due_at})

@@ -1,0 +1,111 @@
+"""When no answer comes: the model is away, missing or says nothing. The customer waits, hears so once, or gets a person."""
+
+import logging
+
+from frontdesk.errors import ModelError, ModelRefused
+from frontdesk.flows.context import Context
+from frontdesk.flows.watch import Work, ring_for_the_rest
+from frontdesk.ollama import ModelOptions
+from frontdesk.queues import jittered
+from frontdesk.store import clients, conversations, messages, models, outbox
+from frontdesk.store.database import transaction
+
+log = logging.getLogger(__name__)
+
+# Answers that came to nothing before a person is asked to write it.
+TRIES = 3
+TRY_AGAIN_SECONDS = 5
+
+FIRST_MODEL_RETRY_SECONDS, LONGEST_MODEL_RETRY_SECONDS = 2, 30
+
+MODEL_AWAY = "model_away"
+
+
+def model_options(context: Context, model: str) -> ModelOptions:
+    """The same on every call, warm-up included: other load-time options would make Ollama load the model again."""
+    settings = context.settings
+    return ModelOptions(model=model, num_ctx=settings.ollama_num_ctx, num_predict=settings.ollama_num_predict)
+
+
+def warm_up(context: Context) -> None:
+    """Have Ollama load the models that answer. What is missing or away is written down for the operator."""
+    for model in clients.models_in_use(context.db, context.settings):
+        try:
+            context.ollama.warm_up(model_options(context, model))
+        except ModelError as error:
+            write_down_away(context, model, error)
+        else:
+            models.answered(context.db, context.settings.ollama_host, model, context.now())
+
+
+def wait_for_model(work: Work, error: ModelError) -> None:
+    hold_and_postpone(work, write_down_away(work.context, work.options.model, error))
+
+
+def write_down_away(context: Context, model: str, error: ModelError) -> float:
+    """Nobody needs to ask this model before the time returned (UTC epoch seconds)."""
+    host, now = context.settings.ollama_host, context.now()
+    failures = models.get(context.db, host, model).failures
+    delay = min(FIRST_MODEL_RETRY_SECONDS * 2 ** min(failures, 8), LONGEST_MODEL_RETRY_SECONDS)
+    retry_at = now + jittered(delay)
+    models.away(context.db, host, model, str(error), retry_at, now)
+    log.error("model %s at %s: %s", model, host, error)
+    return retry_at
+
+
+def hold_and_postpone(work: Work, retry_at: float) -> None:
+    """The model is away: past the client's patience the customer hears so, once, and a person is asked for."""
+    context, now = work.context, work.context.now()
+    patience_ends = work.conversation.waiting_since + work.client.patience_seconds
+    if work.conversation.held_at is None and now >= patience_ends:
+        if not work.client.answer_after_holding:
+            leave_to_person(work, MODEL_AWAY, tell_customer=True)
+            return
+        with transaction(context.db) as db:
+            if not conversations.renew(db, work.id, work.owner, now, context.settings.lease_seconds):
+                return
+            _queue_holding(work, MODEL_AWAY)
+        context.queues.send([work.id])
+    elif work.conversation.held_at is None:
+        retry_at = min(retry_at, patience_ends)
+    with transaction(context.db) as db:
+        if conversations.release(db, work.id, work.owner):
+            conversations.postpone(db, work.id, retry_at)
+    context.bells.reply_at({work.id: retry_at})
+
+
+def _queue_holding(work: Work, reason: str) -> None:
+    """Inside a transaction."""
+    db, now = work.context.db, work.context.now()
+    outbox.queue_text(db, work.id, work.conversation.number_id, work.client.holding_text, purpose="holding", now=now)
+    conversations.hold(db, work.id, now)
+    conversations.need_person(db, work.id, reason, now)
+
+
+def try_again_or_ask_person(work: Work, error: ModelError) -> None:
+    """The model answers, but not this."""
+    context = work.context
+    failures = conversations.count_failure(context.db, work.id)
+    log.warning("no answer in conversation %s (try %s): %s", work.id, failures, error)
+    if failures >= TRIES or isinstance(error, ModelRefused):
+        leave_to_person(work, "model_failed", tell_customer=True)
+        return
+    retry_at = context.now() + jittered(TRY_AGAIN_SECONDS * failures)
+    with transaction(context.db) as db:
+        if conversations.release(db, work.id, work.owner):
+            conversations.postpone(db, work.id, retry_at)
+    context.bells.reply_at({work.id: retry_at})
+
+
+def leave_to_person(work: Work, reason: str, *, tell_customer: bool) -> None:
+    context = work.context
+    with transaction(context.db) as db:
+        if not conversations.release(db, work.id, work.owner):
+            return
+        messages.mark_waiting_as(db, [message.id for message in work.waiting], "unanswered")
+        if tell_customer and work.conversation.held_at is None:
+            _queue_holding(work, reason)
+        conversations.need_person(db, work.id, reason, context.now())
+        conversations.settle(db, work.id)
+    context.queues.send([work.id])
+    ring_for_the_rest(work)

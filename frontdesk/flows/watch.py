@@ -1,0 +1,125 @@
+"""The work on one answer, and who looks around while the model writes it: the claim, 'typing…', and whether it is still wanted."""
+
+import logging
+import threading
+from dataclasses import dataclass
+
+from frontdesk.errors import SendError
+from frontdesk.flows.context import Context
+from frontdesk.ollama import ModelOptions
+from frontdesk.store import conversations, messages, numbers
+from frontdesk.store.clients import Client
+from frontdesk.store.conversations import Conversation
+from frontdesk.store.messages import Waiting
+from frontdesk.store.secrets import CannotDecrypt
+
+log = logging.getLogger(__name__)
+
+# WhatsApp's 'typing…' fades after 25 s.
+TYPING_EVERY_SECONDS = 20
+TYPING_LAG_SECONDS = 2
+
+
+class Cancelled(Exception):
+    """The answer being written is no longer wanted from us."""
+
+
+class NewerMessage(Cancelled):
+    """The customer wrote more: begin anew with it (once)."""
+
+
+class HandedBack(Cancelled):
+    """This process was asked to stop."""
+
+
+@dataclass
+class Work:
+    """One claimed conversation and what its answer needs."""
+
+    context: Context
+    owner: str
+    conversation: Conversation
+    client: Client
+    waiting: list[Waiting]
+    options: ModelOptions
+
+    @property
+    def id(self) -> int:
+        return self.conversation.id
+
+
+class Watch:
+    """Looks around while the model writes: renews the claim, shows 'typing…', and cancels what is no longer wanted."""
+
+    def __init__(self, work: Work):
+        self.work = work
+        self.asked_about = {message.id for message in work.waiting}
+        self.renewed_at = work.context.now()
+        self.typing: threading.Thread | None = None
+        self.typing_at = float("-inf")
+
+    def __enter__(self) -> "Watch":
+        return self
+
+    def __exit__(self, *_) -> None:
+        """An answer must not overtake its own 'typing…', which would then stay for 25 s."""
+        if self.typing:
+            self.typing.join(TYPING_LAG_SECONDS)
+
+    def look(self) -> None:
+        work, context = self.work, self.work.context
+        if context.stopping.is_set():
+            raise HandedBack
+        now = context.now()
+        if abs(now - self.renewed_at) >= context.settings.lease_seconds / 3:
+            if not conversations.renew(context.db, work.id, work.owner, now, context.settings.lease_seconds):
+                raise Cancelled
+            self.renewed_at = now
+        if abs(now - self.typing_at) >= TYPING_EVERY_SECONDS:
+            self._show_typing()
+        self._still_wanted()
+
+    def _show_typing(self) -> None:
+        self.typing = threading.Thread(target=_show_typing, args=(self.work,), daemon=True)
+        self.typing.start()
+        self.typing_at = self.work.context.now()
+
+    def _still_wanted(self) -> None:
+        db = self.work.context.db
+        conversation = conversations.get(db, self.work.id)
+        if conversation is None or conversation.state != "bot" or conversation.claim_owner != self.work.owner:
+            raise Cancelled
+        still_waiting = {message.id for message in messages.waiting(db, self.work.id)}
+        if not still_waiting & self.asked_about:
+            raise Cancelled
+        if still_waiting - self.asked_about and not conversation.reply_restarted:
+            raise NewerMessage
+
+
+def _show_typing(work: Work) -> None:
+    """Mark the customer's message read and show 'typing…': a courtesy, so whatever goes wrong here is the send's to find."""
+    context = work.context
+    number = numbers.get(context.db, work.conversation.number_id)
+    inbound = messages.newest_inbound_external_id(context.db, work.id)
+    if number.stopped_at is not None or inbound is None:
+        return
+    try:
+        context.channel(number.channel).show_typing(numbers.sender(number, context.settings), inbound)
+    except (SendError, CannotDecrypt) as error:
+        log.debug("no typing indicator in conversation %s: %s", work.id, error)
+
+
+def ring_for_the_rest(work: Work) -> None:
+    """What the customer wrote while this was being written has a job or bell that found the conversation claimed."""
+    context = work.context
+    conversation = conversations.get(context.db, work.id)
+    if conversation is None or conversation.waiting_since is None or conversation.state != "bot":
+        return
+    if conversation.reply_due_at <= context.now():
+        context.queues.reply([work.id])
+    else:
+        context.bells.reply_at({work.id: conversation.reply_due_at})
+
+
+def release(work: Work) -> None:
+    conversations.release(work.context.db, work.id, work.owner)
