@@ -60,6 +60,7 @@ WRONG = {
     "STALE_AFTER_MINUTES": "0",
     "PATIENCE_SECONDS": "soon",
     "ANSWER_AFTER_HOLDING": "perhaps",
+    "EARLY_START": "perhaps",
     "SEND_RETRY_SECONDS": "10,,60",
     "UNKNOWN_WAIT_SECONDS": "0",
     "LEASE_SECONDS": "1",
@@ -70,7 +71,7 @@ TAKES_ANY_TEXT = {"WEB_HOST", "WHATSAPP_APP_SECRETS", "WHATSAPP_VERIFY_TOKEN", "
 
 
 def test_every_setting_that_can_be_wrong_is_tried_here():
-    assert set(WRONG) | TAKES_ANY_TEXT == set(ENTRIES)
+    assert set(WRONG) | TAKES_ANY_TEXT == set(ENTRIES), "add the new setting to WRONG with a value it refuses"
 
 
 @pytest.mark.parametrize("key", WRONG)
