@@ -26,7 +26,7 @@ def model():
 @pytest.fixture
 def context(context, model, settings):
     context.settings = dataclasses.replace(settings, ollama_host=model.url)
-    context.ollama = Ollama(model.url, timeout_seconds=5, load_timeout_seconds=5, crash_pause_seconds=0)
+    context.ollama = Ollama(model.url, timeout_seconds=20, load_timeout_seconds=20, crash_pause_seconds=0)
     return context
 
 

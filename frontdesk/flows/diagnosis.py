@@ -54,7 +54,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         mend = "look at REDIS_URL, and whether it runs" if settings.redis_url else "start Frontdesk with bin/start"
         yield Finding("Redis", f"does not answer ({type(error).__name__})", mend)
         return
-    yield _redis_finding(facts)
+    yield _redis_finding(facts, is_ours=not settings.redis_url)
     for name, count in workers.items():
         mend = None if count else "start Frontdesk with bin/start, or look at the log of this worker"
         yield Finding(f"worker {name}", f"{count} alive", mend)
@@ -62,12 +62,16 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     yield Finding("scheduler", "alive" if scheduler else "not running", mend)
 
 
-def _redis_finding(facts: queues.RedisFacts) -> Finding:
-    words = f"{facts.version}, append-only file {'on' if facts.appendonly else 'off'} ({facts.appendfsync}), {facts.eviction_policy}"
+def _redis_finding(facts: queues.RedisFacts, is_ours: bool) -> Finding:
+    # Our own never syncs by itself: frontdesk/processes.py does it each second, which loses less (docs/reliability.md).
+    synced = "each second" if is_ours and facts.appendfsync == "no" else facts.appendfsync
+    words = f"{facts.version}, append-only file {'on' if facts.appendonly else 'off'}, synced {synced}, {facts.eviction_policy}"
     if int(facts.version.split(".")[0]) < 6:
         return Finding("Redis", words, "install Redis 7 or newer")
     if not facts.appendonly:
         return Finding("Redis", words, "set `appendonly yes`: without it a restart loses acknowledged messages")
+    if synced == "no":
+        return Finding("Redis", words, "set `appendfsync everysec`: a power cut may cost half a minute otherwise")
     if facts.eviction_policy != "noeviction":
         return Finding("Redis", words, "set `maxmemory-policy noeviction`: any other drops queued work when memory is full")
     if not facts.last_write_ok:
