@@ -1,7 +1,7 @@
 """Under fire: a stream of signed messages while something is killed every second or so; then everything is counted.
 
     bench/run chaos.py [--kills 1000] [--conversations 200] [--seed 1]
-    bench/run chaos.py --scenario flushall|redis-frozen|graph-errors|graph-slow|graph-cuts|model-chaos|wedged-worker
+    bench/run chaos.py --scenario NAME|all    (flushall, redis-frozen, disk-full, clock-steps …)
 
 Real gunicorn, Redis, workers, scheduler and SQLite under bin/keep; the simulator and the Ollama stand-in are the world outside
 and stay alive. A conversation's next message is posted when the one before was acknowledged, again and again until it is, as
@@ -16,14 +16,16 @@ import hmac
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import requests
-from machine import heading, table
+from machine import BENCH, ROOT, heading, table
 
 from frontdesk import queues
 from tests import webhooks
@@ -212,6 +214,33 @@ def wedged_worker(stack: Stack, customers: Customers, given) -> dict:
     return {"workers wedged": wedged}
 
 
+def disk_full(stack: Stack, customers: Customers, given) -> dict:
+    """Twice 20 s without a free byte for SQLite and the append-only file, which lie on a small tmpfs."""
+    ballast = stack.folder / "ballast"
+    refused = customers.refused
+    for _ in range(2):
+        with ballast.open("wb") as file:
+            try:
+                while True:
+                    file.write(b"x" * 65536)
+            except OSError:
+                pass
+        time.sleep(20)
+        ballast.unlink()
+        time.sleep(10)
+    return {"refused while it was full": customers.refused - refused}
+
+
+def clock_steps(stack: Stack, customers: Customers, given) -> dict:
+    """The wall clock of every process but Redis jumps an hour forth, back, an hour back, and right again; twice."""
+    for offset in ("3600", "0", "-3600", "0") * 2:
+        draft = stack.folder / "clock.new"
+        draft.write_text(offset)
+        draft.rename(stack.folder / "clock")
+        time.sleep(15)
+    return {"steps of an hour": 8}
+
+
 SCENARIOS = {
     "kills": kills,
     "flushall": flushall,
@@ -221,7 +250,25 @@ SCENARIOS = {
     "graph-cuts": graph_cuts,
     "model-chaos": model_chaos,
     "wedged-worker": wedged_worker,
+    "disk-full": disk_full,
+    "clock-steps": clock_steps,
 }
+
+@contextmanager
+def place(scenario: str):
+    """A folder for the stack and the environment it wants. The full disk needs root."""
+    with tempfile.TemporaryDirectory(prefix="chaos") as folder:
+        if scenario == "clock-steps":
+            (Path(folder) / "clock").write_text("0")
+            yield Path(folder), {"STEPPED_CLOCK": f"{folder}/clock", "PYTHONPATH": f"{BENCH / 'stepped_clock'}:{ROOT}"}
+        elif scenario == "disk-full":
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", folder], check=True)
+            try:
+                yield Path(folder), {}
+            finally:
+                subprocess.run(["umount", "-l", folder], check=True)
+        else:
+            yield Path(folder), {}
 
 
 # --- counting -----------------------------------------------------------------------------------------------------------------
@@ -282,7 +329,7 @@ def count(stack: Stack, customers: Customers) -> dict[str, int]:
 
 
 def run(scenario: str, given) -> dict:
-    with tempfile.TemporaryDirectory(prefix="chaos") as folder, Stack(Path(folder), **SETTINGS) as stack:
+    with place(scenario) as (folder, environ), Stack(folder, **SETTINGS, **environ) as stack:
         stack.simulator.behave(windows=False)  # the customers do not write through it
         customers = Customers(stack, given.conversations, given.pause)
         customers.start()
