@@ -268,6 +268,13 @@ def test_a_locked_event_is_replayed_and_a_broken_one_is_set_aside(context, db, m
     assert rows(db, "SELECT reason FROM rejected_events") == [{"reason": "could not be stored: KeyError"}]
 
 
+def test_a_body_that_breaks_the_parser_is_set_aside_too(context, db, channel, monkeypatch):
+    monkeypatch.setattr(channel, "parse", lambda body: 1 / 0)
+    receive(context, webhooks.texts(webhooks.text()))
+    assert rows(db, "SELECT reason FROM rejected_events") == [{"reason": "could not be parsed: ZeroDivisionError"}]
+    assert context.inbox.length() == 0
+
+
 def test_order_within_a_conversation_survives_any_order_of_arrival(context, db):
     from frontdesk.store import messages
 

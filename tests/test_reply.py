@@ -239,6 +239,16 @@ def test_an_empty_answer_is_never_sent_and_a_person_is_asked_in_the_end(context,
     assert len(outbound(context)) == 1, "the holding message"
 
 
+def test_a_fault_of_our_own_ends_with_a_person_not_in_a_circle(context, model, clock, monkeypatch):
+    monkeypatch.setattr(reply, "whatsapp_text", lambda text: 1 / 0)
+    customer_writes(context, "Hi")
+    for _ in range(3):
+        answer(context)
+        clock.forward(60)
+    assert inbound_states(context) == ["unanswered"]
+    assert conversations.get(context.db, 1).needs_person_reason == "model_failed"
+
+
 def test_a_long_answer_goes_out_in_parts(context, model):
     model.enqueue("\n\n".join(f"Paragraph {n}: " + f"{'word' * 8} " * 20 for n in range(12)))
     customer_writes(context, "Tell me everything")

@@ -81,7 +81,11 @@ def _begin_early(context: Context, later: dict[int, float]) -> None:
 
 
 def _record(context: Context, db: sqlite3.Connection, entry: InboxEntry, consequences: Consequences) -> None:
-    parsed = context.channel(entry.channel).parse(entry.body)
+    try:
+        parsed = context.channel(entry.channel).parse(entry.body)
+    except Exception as error:  # parse() promises not to; if it does, this body must not hold up the inbox for ever
+        log.exception("webhook %s could not be parsed", entry.id)
+        parsed = [Rejected(f"could not be parsed: {type(error).__name__}", _readable(entry.body))]
     for index, event in enumerate(parsed):
         key = f"{entry.id}:{index}"
         try:

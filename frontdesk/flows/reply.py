@@ -4,8 +4,11 @@ Everything that can happen meanwhile ends in one of a few ways: the answer is ke
 asked for. What is written without the claim is never kept, so an answer exists once, whoever dies and whoever wakes up late.
 """
 
+import logging
+import sqlite3
 import uuid
 
+from frontdesk import queues
 from frontdesk.errors import ContextExceeded, ModelAway, ModelError, ModelMissing
 from frontdesk.flows import prompt
 from frontdesk.flows.context import Context
@@ -26,6 +29,8 @@ from frontdesk.store import clients, conversations, drafts, messages, models, nu
 from frontdesk.store.conversations import Conversation
 from frontdesk.store.database import transaction
 from frontdesk.store.messages import Turn
+
+log = logging.getLogger(__name__)
 
 
 def answer(context: Context, conversation_id: int, *, may_ask: bool = True) -> None:
@@ -53,6 +58,7 @@ def answer(context: Context, conversation_id: int, *, may_ask: bool = True) -> N
         return
     try:
         asked, completion = ask(work)
+        text = whatsapp_text(completion.text)
     except NewerMessage:
         begin_anew(work)
     except HandedBack:
@@ -65,11 +71,14 @@ def answer(context: Context, conversation_id: int, *, may_ask: bool = True) -> N
         wait_for_model(work, error)
     except ModelError as error:
         try_again_or_ask_person(work, error)
-    except BaseException:
+    except (queues.RedisError, sqlite3.OperationalError):
         release(work)
         raise
+    except Exception as error:  # a fault of ours must not be tried again for ever
+        log.exception("the answer in conversation %s failed", work.id)
+        try_again_or_ask_person(work, ModelError(f"a fault in Frontdesk: {type(error).__name__}"))
     else:
-        keep(work, whatsapp_text(completion.text))
+        keep(work, text)
         learn(work, asked, completion)
 
 
