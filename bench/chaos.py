@@ -340,7 +340,8 @@ def run(scenario: str, given) -> dict:
         try:
             wait_for(lambda: inbox_is_empty(stack), 60)
             wait_for(lambda: settled(stack), given.settle)
-            time.sleep(4)  # the last statuses
+            wait_for(lambda: stack.simulator.pending() == 0 and inbox_is_empty(stack), 180)
+            time.sleep(2)
         except AssertionError:
             print("  not settled in time", file=sys.stderr)
         result = {**done, "refused and sent again": customers.refused, **count(stack, customers)}

@@ -243,6 +243,10 @@ class Simulator:
         """Every attempt to deliver a webhook: kind, status, ms."""
         return self._call("GET", "webhooks?after=0")["webhooks"]
 
+    def pending(self) -> int:
+        """Webhooks and statuses still to be acknowledged."""
+        return self._call("GET", "pending")["pending"]
+
     def behave(self, **behaviour) -> None:
         self._call("PUT", "behaviour", json=behaviour)
 

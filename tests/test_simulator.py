@@ -116,6 +116,7 @@ def test_a_webhook_is_repeated_until_it_is_acknowledged(simulator, receiver):
     receiver.answers += [503, 500]
     simulator.customer_writes("4915112345", "Hi")
     wait_for(lambda: len(receiver.bodies) == 3)
+    wait_for(lambda: simulator.pending() == 0)
     assert len({body for body, _, _ in receiver.bodies}) == 1
 
 

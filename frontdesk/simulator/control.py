@@ -9,6 +9,7 @@ GET    /simulator/api/sends?after=SEQ      {"sends": [{seq, at, wamid, to, recip
 GET    /simulator/api/calls?after=SEQ      {"calls": [{seq, at, kind: send|refused|typing|read, to?, message_id?, code}]}
 GET    /simulator/api/webhooks?after=SEQ   {"webhooks": [{seq, at, kind, status, ms, bytes}]}
                                   each also with ?newest=COUNT
+GET    /simulator/api/pending              {"pending": webhooks and statuses that nobody acknowledged yet}
 GET    /simulator/api/state?key=KEY&seen=VERSION   what the phone shows; {"version"} alone where nothing is new
 GET, PUT /simulator/api/behaviour          see behaviour.py
 POST   /simulator/api/reset                everything forgotten, best behaviour
@@ -98,6 +99,10 @@ def control_api(behaviour: Behaviour, record: Record, webhooks: Webhooks) -> Blu
         if "newest" in request.args:
             return jsonify({kind: record.newest(kind, int(request.args["newest"]))})
         return jsonify({kind: record.after(kind, int(request.args.get("after", 0)))})
+
+    @api.get("/pending")
+    def pending():
+        return jsonify(pending=webhooks.pending())
 
     @api.get("/state")
     def state():

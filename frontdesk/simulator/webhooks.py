@@ -32,6 +32,7 @@ class Lane:
         self._changed = threading.Condition()
         self._due: list[tuple[float, int, str, Any]] = []
         self._order = itertools.count()
+        self._under_way = 0
         threading.Thread(target=self._work, name="poster", daemon=True).start()
 
     def push(self, delay_seconds: float, what: str, item: dict[str, Any]) -> None:
@@ -43,10 +44,15 @@ class Lane:
         with self._changed:
             self._due.clear()
 
+    def pending(self) -> int:
+        with self._changed:
+            return len(self._due) + self._under_way
+
     def _work(self) -> None:
         while True:
             what, items = self._take()
             self._attempt(self, what, items)
+            self._under_way = 0
 
     def _take(self) -> tuple[str, list[dict[str, Any]]]:
         """The next due body, or all due statuses up to a batch."""
@@ -59,6 +65,7 @@ class Lane:
                 if not self._due or self._due[0][0] > now or self._due[0][2] != "status":
                     break
                 items.append(heapq.heappop(self._due)[3])
+            self._under_way = len(items)
             return what, items
 
 
@@ -76,6 +83,10 @@ class Webhooks:
         self._epoch += 1
         for lane in self._lanes:
             lane.clear()
+
+    def pending(self) -> int:
+        """Webhooks and statuses that are not acknowledged yet."""
+        return sum(lane.pending() for lane in self._lanes)
 
     # --- bodies -----------------------------------------------------------------------------------------------------------------
 
