@@ -1,6 +1,7 @@
 """What tests share: settings in a folder of their own, a real SQLite, a real Redis on a socket, and flows wired to both."""
 
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -15,6 +16,9 @@ from frontdesk.flows import first_run
 from frontdesk.flows.context import Context
 from frontdesk.ollama import Ollama
 from frontdesk.store import database
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and what tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
