@@ -60,22 +60,26 @@ class InboxEntry:
     received_at: float
 
 
+# One command for both: a pipeline of two costs the client a third more, and this is the way every webhook goes.
+_PUT = """
+redis.call('XADD', KEYS[1], '*', 'channel', ARGV[1], 'body', ARGV[2], 'at', ARGV[3])
+return redis.call('SET', KEYS[2], 1, 'NX', 'EX', ARGV[4])
+"""
+
+
 class Inbox:
     """The stream of acknowledged webhooks, and the bell that says somebody should read it."""
 
     def __init__(self, connection: redis.Redis):
         self.redis = connection
+        self._put = connection.register_script(_PUT)
 
     def put(self, channel: str, body: bytes, received_at: float) -> bool:
         """Keep a webhook; one round trip. True if the bell was silent: the caller enqueues `jobs.drain`.
 
         Raises RedisError: nothing was promised, the sender must send again.
         """
-        pipeline = self.redis.pipeline(transaction=False)
-        pipeline.xadd(INBOX, {"channel": channel, "body": body, "at": repr(received_at)})
-        pipeline.set(BELL, 1, nx=True, ex=BELL_SECONDS)
-        _, rang = pipeline.execute()
-        return bool(rang)
+        return bool(self._put(keys=[INBOX, BELL], args=[channel, body, repr(received_at), BELL_SECONDS]))
 
     def silence(self) -> None:
         """Called before reading: what comes after this rings again."""
