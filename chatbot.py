@@ -8,7 +8,7 @@ import hmac
 import logging
 import time
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from frontdesk import queues
@@ -22,6 +22,8 @@ LARGEST_BODY_BYTES = 3 * 1024 * 1024 + 64 * 1024
 
 # A webhook that Redis cannot take in this time is better refused: Meta sends it again.
 REDIS_TIMEOUT_SECONDS = 3
+
+CONTENT_POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -108,7 +110,13 @@ def _add_pages(app: Flask, settings: Settings) -> None:
 
     @app.get("/")
     def front_page():
-        return app.redirect("/simulator") if settings.development else jsonify(status="ok")
+        return render_template("front_page.html", development=settings.development)
+
+    @app.after_request
+    def keep_scripts_out(response: Response) -> Response:
+        response.headers.setdefault("Content-Security-Policy", CONTENT_POLICY)
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        return response
 
 
 def _http_error(error: HTTPException):

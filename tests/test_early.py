@@ -1,5 +1,6 @@
 """Answers begun before the quiet period is over: flows/early.py against an Ollama stand-in."""
 
+import dataclasses
 import threading
 
 from frontdesk.flows import early, inbound, reply
@@ -7,7 +8,7 @@ from frontdesk.store import conversations
 from tests import webhooks
 from tests.standins.ollama_replies import Reply
 from tests.test_inbound import receive, rows
-from tests.test_reply import context, customer_writes, inbound_states, model, outbound  # noqa: F401
+from tests.test_reply import context, customer_writes, inbound_states, model, outbound, while_writing  # noqa: F401
 
 
 def bell(context):
@@ -64,7 +65,7 @@ def test_a_message_after_the_draft_makes_it_void(context, model, clock):
 def test_a_message_while_the_draft_is_written_stops_the_model(context, model, clock):
     model.enqueue(Reply("too early " * 100, tokens_per_second=20), "to both")
     customer_writes(context, "first")
-    thread = _while_writing(model, lambda: customer_writes(context, "second"))
+    thread = while_writing(model, lambda: customer_writes(context, "second"))
     early.begin_early(context, 1)
     thread.join()
     model.wait_for(lambda standin: standin.cancelled_count == 1)
@@ -77,7 +78,7 @@ def test_a_message_while_the_draft_is_written_stops_the_model(context, model, cl
 def test_it_gives_way_to_a_customer_whose_period_is_over(context, model, clock):
     model.enqueue(Reply("too early " * 100, tokens_per_second=20))
     customer_writes(context, "first")
-    thread = _while_writing(model, lambda: context.queues.reply([99]))
+    thread = while_writing(model, lambda: context.queues.reply([99]))
     early.begin_early(context, 1)
     thread.join()
     model.wait_for(lambda standin: standin.cancelled_count == 1)
@@ -87,7 +88,7 @@ def test_it_gives_way_to_a_customer_whose_period_is_over(context, model, clock):
 def test_a_draft_that_takes_longer_than_the_period_is_the_answer(context, model, clock):
     model.enqueue(Reply("slow answer here", tokens_per_second=4))
     customer_writes(context, "Hi")
-    thread = _while_writing(model, lambda: clock.forward(context.settings.quiet_seconds))
+    thread = while_writing(model, lambda: clock.forward(context.settings.quiet_seconds))
     early.begin_early(context, 1)
     thread.join()
     assert outbound(context) == ["slow answer here"]
@@ -111,8 +112,6 @@ def test_once_due_there_is_nothing_to_begin_early(context, model, clock):
 
 
 def test_it_can_be_switched_off(context):
-    import dataclasses
-
     context.settings = dataclasses.replace(context.settings, early_start=False)
     context.inbox.put("cloud", webhooks.texts(webhooks.text()), context.now())
     inbound.drain(context)
@@ -131,13 +130,3 @@ def test_the_same_messages_taken_twice_are_kept_once(context, model, clock):
         thread.join()
     assert outbound(context) == ["one"]
     receive(context, webhooks.texts(webhooks.text("more")))
-
-
-def _while_writing(model, act):
-    def run():
-        model.wait_for(lambda standin: standin.chats, 10)
-        act()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread

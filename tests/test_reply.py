@@ -121,7 +121,7 @@ def test_a_take_over_while_the_model_writes_throws_the_answer_away(context, mode
     assert inbound_states(context) == ["waiting"]
 
 
-def _while_writing(context, model, act):
+def while_writing(model, act):
     """Calls `act` once, in another thread, when the model has begun to write."""
 
     def run():
@@ -136,7 +136,7 @@ def _while_writing(context, model, act):
 def test_a_newer_message_cancels_and_the_answer_is_to_all(context, model):
     model.enqueue(Reply("too early " * 100, tokens_per_second=20), "to both")
     customer_writes(context, "first")
-    thread = _while_writing(context, model, lambda: customer_writes(context, "second"))
+    thread = while_writing(model, lambda: customer_writes(context, "second"))
     answer(context)
     thread.join()
     assert outbound(context) == []
@@ -149,7 +149,7 @@ def test_a_newer_message_cancels_and_the_answer_is_to_all(context, model):
 def test_it_is_cancelled_once_only_and_what_came_still_later_gets_its_own_answer(context, model):
     model.enqueue(Reply("too early " * 100, tokens_per_second=20), Reply("to two " * 10, tokens_per_second=20), "to the third")
     customer_writes(context, "first")
-    thread = _while_writing(context, model, lambda: customer_writes(context, "second"))
+    thread = while_writing(model, lambda: customer_writes(context, "second"))
     answer(context)
     thread.join()
     model.wait_for(lambda standin: standin.under_way == 0)
@@ -169,7 +169,7 @@ def test_asked_to_stop_the_work_is_handed_back_for_the_next_process(context, mod
     model.enqueue(Reply("a long answer " * 50, tokens_per_second=20))
     customer_writes(context, "Hi")
     context.queues.redis.delete("rq:queue:default")
-    thread = _while_writing(context, model, context.stopping.set)
+    thread = while_writing(model, context.stopping.set)
     answer(context)
     thread.join()
     assert outbound(context) == []
@@ -180,7 +180,7 @@ def test_asked_to_stop_the_work_is_handed_back_for_the_next_process(context, mod
 def test_an_answer_written_without_the_claim_is_thrown_away(context, model):
     model.enqueue(Reply("late", first_token_delay_seconds=0.5))
     customer_writes(context, "Hi")
-    thread = _while_writing(context, model, lambda: context.db.execute("UPDATE conversations SET claim_owner = 'other'"))
+    thread = while_writing(model, lambda: context.db.execute("UPDATE conversations SET claim_owner = 'other'"))
     answer(context)
     thread.join()
     assert outbound(context) == []

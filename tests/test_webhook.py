@@ -131,6 +131,19 @@ def test_every_error_has_one_shape(client, method, path, status):
     assert set(json.loads(response.text)["error"]) == {"code", "message"}
 
 
+@pytest.mark.parametrize("env", ["development", "production"])
+def test_the_front_page_leads_on_and_lets_no_script_in(app_settings, redis, env):
+    page = create_app(dataclasses.replace(app_settings, frontdesk_env=env)).test_client().get("/")
+    assert page.status_code == 200 and "doctor" in page.text
+    assert ("/simulator" in page.text) == (env == "development")
+    assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+
+
+def test_the_simulator_is_not_there_in_production(app_settings, redis):
+    production = create_app(dataclasses.replace(app_settings, frontdesk_env="production")).test_client()
+    assert production.get("/simulator").status_code == 404
+
+
 def test_the_webhook_never_opens_the_database(client, app_settings):
     assert not app_settings.database_path.exists()
     post(client, b"{}", sign(b"{}"))

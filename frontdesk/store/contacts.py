@@ -22,15 +22,15 @@ def resolve(db: sqlite3.Connection, client_id: int, person: Person, now: float) 
         for other in known[1:]:
             _merge(db, keep=contact_id, gone=other)
         _learn(db, contact_id, person, now)
-    for kind, value in _names(person):
-        db.execute(
-            """
-            INSERT INTO contact_aliases (client_id, kind, value, contact_id) VALUES (?, ?, ?, ?)
-            ON CONFLICT DO NOTHING
-            """,
-            (client_id, kind, value, contact_id),
-        )
+    _remember_names(db, client_id, contact_id, person)
     return contact_id
+
+
+def _remember_names(db: sqlite3.Connection, client_id: int, contact_id: int, person: Person) -> None:
+    db.executemany(
+        "INSERT INTO contact_aliases (client_id, kind, value, contact_id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [(client_id, kind, value, contact_id) for kind, value in _names(person)],
+    )
 
 
 def _names(person: Person) -> list[tuple[str, str]]:
@@ -78,11 +78,7 @@ def rename(db: sqlite3.Connection, client_id: int, old: Person, new: Person, now
         if other and other != contact_id:
             _merge(db, keep=contact_id, gone=other)
     _learn(db, contact_id, new, now)
-    for kind, value in _names(new):
-        db.execute(
-            "INSERT INTO contact_aliases (client_id, kind, value, contact_id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (client_id, kind, value, contact_id),
-        )
+    _remember_names(db, client_id, contact_id, new)
     return contact_id
 
 
