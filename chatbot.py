@@ -103,10 +103,10 @@ def _add_health(app: Flask, connection) -> None:
 
 def _add_pages(app: Flask, settings: Settings) -> None:
     if settings.development:
-        from frontdesk.flows.diagnosis import model_notice
+        from frontdesk.flows import diagnosis
         from frontdesk.web.simulator import simulator_pages
 
-        app.register_blueprint(simulator_pages(settings.simulator_url, notice=lambda: model_notice(settings)))
+        app.register_blueprint(simulator_pages(settings.simulator_url, notice=lambda: diagnosis.notice(settings)))
 
     @app.get("/")
     def front_page():

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import io
 import json
 import os
 import subprocess
@@ -256,6 +257,24 @@ def test_a_picture_goes_up_and_comes_down_with_the_token_only(simulator):
     facts = requests.get(f"{simulator.url}/v25.0/{made.json()['id']}", headers=headers, timeout=5).json()
     assert requests.get(facts["url"], headers=headers, timeout=5).content == b"\x89PNG data"
     assert requests.get(facts["url"], timeout=5).status_code == 401
+
+
+def test_a_customer_s_picture_is_a_webhook_with_a_media_id(simulator, receiver):
+    client = proxied(simulator.url)
+    form = {"file": (io.BytesIO(b"\x89PNG picture"), "cake.png"), "from": "4915112345", "caption": "this one"}
+    assert client.post("/simulator/api/pictures", data=form).status_code == 200
+    [value] = wait_for(receiver.values)
+    image = value["messages"][0]["image"]
+    assert (value["messages"][0]["type"], image["caption"]) == ("image", "this one")
+    shown = client.get(f"/simulator/api/pictures/{image['id']}")
+    assert (shown.data, shown.mimetype) == (b"\x89PNG picture", "image/png")
+
+
+def test_a_tapped_button_comes_as_its_reply(simulator, receiver):
+    reply = {"type": "button_reply", "button_reply": {"id": "yes", "title": "Yes, please"}}
+    simulator._call("POST", "messages", json={"from": "4915112345", "type": "interactive", "interactive": reply})
+    [value] = wait_for(receiver.values)
+    assert value["messages"][0]["interactive"] == reply
 
 
 def test_a_webhook_can_be_posted_many_times_at_once_and_wrongly_signed(simulator, receiver):

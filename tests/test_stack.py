@@ -162,12 +162,13 @@ def test_an_expired_token_stops_the_number_and_resuming_sends_what_waited(stack,
     stack.simulator.behave(token_expired=True)
     stack.simulator.customer_writes(person, "Hi")
     wait_for(lambda: stack.rows("SELECT id FROM numbers WHERE stopped_code = 190"))
+    notice = requests.get(f"{stack.web_url}/simulator/notice", timeout=10).json()["notice"]
+    assert "numbers resume 100000000000001" in notice
     stack.simulator.behave(token_expired=False)
     time.sleep(1)
     assert stack.simulator.texts(person) == []
-    db = stack.database()
-    db.execute("UPDATE numbers SET stopped_at = NULL")
-    db.close()
+    resume = [PYTHON, "-m", "frontdesk", "numbers", "resume", "100000000000001"]
+    subprocess.run(resume, cwd=ROOT, env=stack.environ, check=True, timeout=30)
     assert len(stack.simulator.wait_for_answers(person)) == 1
 
 

@@ -129,6 +129,21 @@ def has_model(names: list[str], model: str) -> bool:
     return model in names or f"{model}:latest" in names
 
 
+def notice(settings: Settings) -> str | None:
+    """One line on what keeps answers from coming, for whoever looks at the simulator; None when nothing does."""
+    db = database.connect(settings)
+    try:
+        for number in numbers.all_of_them(db):
+            if number.stopped_at is not None:
+                return (
+                    f"The number is stopped and its messages wait: {number.stopped_reason} ({number.stopped_code}). When the "
+                    f"cause is mended, run: bin/frontdesk numbers resume {number.external_id}"
+                )
+    finally:
+        db.close()
+    return model_notice(settings)
+
+
 def model_notice(settings: Settings) -> str | None:
     """One line when the model cannot answer, None when it can. Takes two seconds at most when Ollama is away."""
     for finding in _models(settings, None):
