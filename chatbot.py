@@ -1,12 +1,10 @@
 """What answers HTTP: create_app(), the webhook's two routes, health. Pages and the API are blueprints of frontdesk/web.
 
-A webhook is verified, kept in Redis and acknowledged; SQLite and the model are never touched on that way.
+Webhooks are taken by frontdesk/web/webhook.py before Flask sees them.
 """
 
-import hashlib
 import hmac
 import logging
-import time
 
 from flask import Flask, Response, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException
@@ -14,11 +12,9 @@ from werkzeug.exceptions import HTTPException
 from frontdesk import queues
 from frontdesk import settings as settings_module
 from frontdesk.settings import Settings
+from frontdesk.web import webhook
 
 log = logging.getLogger(__name__)
-
-# Meta's largest webhook is 3 MB; a 413 is sent again for days, so the limit is above it.
-LARGEST_BODY_BYTES = 3 * 1024 * 1024 + 64 * 1024
 
 # A webhook that Redis cannot take in this time is better refused: Meta sends it again.
 REDIS_TIMEOUT_SECONDS = 3
@@ -29,7 +25,7 @@ CONTENT_POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame
 def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or settings_module.load()
     app = Flask(__name__)
-    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = webhook.LARGEST_BODY_BYTES
     app.config["SECRET_KEY"] = settings.derived_secret("session cookies")
     connection = queues.connect(settings.redis_address, timeout_seconds=REDIS_TIMEOUT_SECONDS, retry=False)
     _add_webhook(app, settings, queues.Inbox(connection), queues.Queues(connection))
@@ -49,40 +45,16 @@ def error_response(status: int, code: str, message: str, field: str | None = Non
 
 
 def _add_webhook(app: Flask, settings: Settings, inbox: queues.Inbox, work: queues.Queues) -> None:
-    keys = [secret.encode() for secret in settings.trusted_app_secrets]
+    app.wsgi_app = webhook.WebhookDoor(app.wsgi_app, settings.trusted_app_secrets, inbox, work)
     verify_token = settings.verify_token.encode()
 
-    @app.get("/webhooks/whatsapp")
+    @app.get(webhook.PATH)
     def verify_webhook():
         """Meta's handshake: the token is ours, so the challenge goes back."""
         token = request.args.get("hub.verify_token", "").encode()
         if request.args.get("hub.mode") != "subscribe" or not hmac.compare_digest(token, verify_token):
             return error_response(403, "wrong_verify_token", "The verify token is not the one of this installation.")
         return Response(request.args.get("hub.challenge", ""), mimetype="text/plain")
-
-    @app.post("/webhooks/whatsapp")
-    def receive_webhook():
-        signature = request.headers.get("X-Hub-Signature-256", "")
-        if not signature:
-            return error_response(401, "unsigned", "The header X-Hub-Signature-256 is missing.")
-        body = request.get_data(cache=False)
-        if not _is_signed(body, signature, keys):
-            return error_response(403, "wrong_signature", "The signature was not made with an app secret known here.")
-        try:
-            if inbox.put("cloud", body, time.time()):
-                work.drain()
-        except queues.RedisError as error:
-            log.error("webhook refused, Redis did not take it: %s", type(error).__name__)
-            return error_response(503, "try_again", "Nothing was kept; send it again.")
-        return Response("ok", mimetype="text/plain")
-
-
-def _is_signed(body: bytes, signature: str, keys: list[bytes]) -> bool:
-    scheme, _, given = signature.partition("=")
-    if scheme != "sha256" or not given.isascii():
-        return False
-    made = [hmac.new(key, body, hashlib.sha256).hexdigest() for key in keys]
-    return any([hmac.compare_digest(own, given) for own in made])  # a list: every key is compared, whichever fits
 
 
 def _add_health(app: Flask, connection) -> None:

@@ -5,7 +5,9 @@ are row ids, written as JSON; jobs are named, never imported. A job's id begins 
 sweep can tell from a queue's ids alone which conversations already have a job.
 """
 
+import hashlib
 import random
+import threading
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -67,19 +69,51 @@ return redis.call('SET', KEYS[2], 1, 'NX', 'EX', ARGV[4])
 """
 
 
+class _Line:
+    """One connection for each thread, kept: the pool, retries and metrics of redis-py cost more than a short command does."""
+
+    def __init__(self, connection: redis.Redis):
+        self._pool = connection.connection_pool
+        self._of_thread = threading.local()
+
+    def ask(self, *command):
+        """The answer. A kept connection that proves dead is replaced once. Raises RedisError."""
+        line = getattr(self._of_thread, "line", None)
+        if line is None:
+            line = self._of_thread.line = self._pool.connection_class(**self._pool.connection_kwargs)
+        was_open = line.is_connected
+        try:
+            return self._answer(line, command)
+        except redis.ConnectionError:
+            if not was_open:
+                raise
+            line.disconnect()
+            return self._answer(line, command)
+
+    @staticmethod
+    def _answer(line, command):
+        line.send_command(*command)
+        return line.read_response()
+
+
 class Inbox:
     """The stream of acknowledged webhooks, and the bell that says somebody should read it."""
 
     def __init__(self, connection: redis.Redis):
         self.redis = connection
-        self._put = connection.register_script(_PUT)
+        self._line = _Line(connection)
+        self._put_sha = hashlib.sha1(_PUT.encode()).hexdigest()
 
     def put(self, channel: str, body: bytes, received_at: float) -> bool:
         """Keep a webhook; one round trip. True if the bell was silent: the caller enqueues `jobs.drain`.
 
         Raises RedisError: nothing was promised, the sender must send again.
         """
-        return bool(self._put(keys=[INBOX, BELL], args=[channel, body, repr(received_at), BELL_SECONDS]))
+        arguments = (2, INBOX, BELL, channel, body, repr(received_at), BELL_SECONDS)
+        try:
+            return bool(self._line.ask("EVALSHA", self._put_sha, *arguments))
+        except redis.exceptions.NoScriptError:
+            return bool(self._line.ask("EVAL", _PUT, *arguments))
 
     def silence(self) -> None:
         """Called before reading: what comes after this rings again."""

@@ -7,8 +7,9 @@ import json
 
 import pytest
 
-from chatbot import LARGEST_BODY_BYTES, create_app
+from chatbot import create_app
 from frontdesk import queues
+from frontdesk.web.webhook import LARGEST_BODY_BYTES
 
 SECRETS = ("first-app-secret", "second-app-secret")
 
@@ -113,6 +114,25 @@ def test_with_redis_full_the_sender_is_asked_to_send_again(client, redis):
         redis.config_set("maxmemory", 0)
     assert post(client, b"{}", sign(b"{}")).status_code == 200
     assert client.get("/ready").json == {"status": "ready"}
+
+
+def test_a_kept_connection_that_redis_closed_costs_nobody_a_webhook(client, redis):
+    post(client, b"{}", sign(b"{}"))
+    redis.client_kill_filter(_type="normal", skipme=True)
+    assert post(client, b"{}", sign(b"{}")).status_code == 200
+    assert queues.Inbox(redis).length() == 2
+
+
+def test_a_redis_that_forgot_its_scripts_is_told_again(client, redis):
+    post(client, b"{}", sign(b"{}"))
+    redis.script_flush()
+    assert post(client, b"{}", sign(b"{}")).status_code == 200
+
+
+def test_a_fault_of_ours_is_an_error_of_the_one_shape_and_nothing_is_promised(client, monkeypatch):
+    monkeypatch.setattr(queues.Inbox, "put", lambda *_: 1 / 0)
+    response = post(client, b"{}", sign(b"{}"))
+    assert (response.status_code, response.json["error"]["code"]) == (500, "internal_error")
 
 
 def test_the_simulator_s_secret_is_trusted_in_development_only(app_settings, redis):

@@ -1,0 +1,100 @@
+"""Where webhooks come in: verified over their exact bytes, kept in Redis, acknowledged. SQLite and the model are not on this way.
+
+It stands before Flask as plain WSGI, because it is the one route whose cost decides how many webhooks a server takes:
+Flask's request, routing and response cost three times what verifying and keeping do (bench/RESULTS.md).
+"""
+
+import hashlib
+import hmac
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.wsgi import get_input_stream
+
+from frontdesk.queues import Inbox, Queues, RedisError
+
+log = logging.getLogger(__name__)
+
+PATH = "/webhooks/whatsapp"
+
+# Meta's largest webhook is 3 MB; a 413 is sent again for days, so the limit is above it.
+LARGEST_BODY_BYTES = 3 * 1024 * 1024 + 64 * 1024
+
+
+class Refused(Exception):
+    """What is answered in place of 200: an HTTP status line, a code and a message."""
+
+    def __init__(self, status: str, code: str, message: str):
+        super().__init__(code)
+        self.status, self.code, self.message = status, code, message
+
+
+class WebhookDoor:
+    """Takes POSTs to PATH; every other request goes on to `rest`, the Flask application."""
+
+    def __init__(self, rest: Callable, app_secrets: Sequence[str], inbox: Inbox, work: Queues):
+        self.rest = rest
+        self.keys = [secret.encode() for secret in app_secrets]
+        self.inbox, self.work = inbox, work
+
+    def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
+        if environ["PATH_INFO"] != PATH or environ["REQUEST_METHOD"] != "POST":
+            return self.rest(environ, start_response)
+        try:
+            self.receive(environ)
+        except Refused as refused:
+            return _error(start_response, refused)
+        except Exception:
+            log.exception("a webhook failed")
+            message = "Something went wrong here; it was written to the log."
+            return _error(start_response, Refused("500 Internal Server Error", "internal_error", message))
+        return _answer(start_response, "200 OK", "text/plain; charset=utf-8", b"ok")
+
+    def receive(self, environ: dict) -> None:
+        """Keep one webhook. Raises Refused: nothing was kept."""
+        signature = environ.get("HTTP_X_HUB_SIGNATURE_256", "")
+        if not signature:
+            raise Refused("401 Unauthorized", "unsigned", "The header X-Hub-Signature-256 is missing.")
+        body = _body(environ)
+        if not is_signed(body, signature, self.keys):
+            message = "The signature was not made with an app secret known here."
+            raise Refused("403 Forbidden", "wrong_signature", message)
+        try:
+            if self.inbox.put("cloud", body, time.time()):
+                self.work.drain()
+        except RedisError as error:
+            log.error("webhook refused, Redis did not take it: %s", type(error).__name__)
+            message = "Nothing was kept; send it again."
+            raise Refused("503 Service Unavailable", "try_again", message) from None
+
+
+def _body(environ: dict) -> bytes:
+    try:
+        return get_input_stream(environ, max_content_length=LARGEST_BODY_BYTES).read()
+    except RequestEntityTooLarge:
+        message = f"A webhook has at most {LARGEST_BODY_BYTES} bytes."
+        raise Refused("413 Request Entity Too Large", "request_entity_too_large", message) from None
+    except (ClientDisconnected, OSError):
+        raise Refused("400 Bad Request", "incomplete", "The body ended early.") from None
+
+
+def is_signed(body: bytes, signature: str, keys: Sequence[bytes]) -> bool:
+    """Whether `signature` is "sha256=" and the body's HMAC-SHA256 under one of `keys`, in hex."""
+    scheme, _, given = signature.partition("=")
+    if scheme != "sha256" or not given.isascii():
+        return False
+    made = [hmac.new(key, body, hashlib.sha256).hexdigest() for key in keys]
+    return any([hmac.compare_digest(own, given) for own in made])  # a list: every key is compared, whichever fits
+
+
+def _error(start_response: Callable, refused: Refused) -> list[bytes]:
+    error = {"error": {"code": refused.code, "message": refused.message}}
+    return _answer(start_response, refused.status, "application/json", json.dumps(error).encode())
+
+
+def _answer(start_response: Callable, status: str, content_type: str, content: bytes) -> list[bytes]:
+    start_response(status, [("Content-Type", content_type), ("Content-Length", str(len(content)))])
+    return [content]
