@@ -1,6 +1,6 @@
 """The only place that talks to Ollama: an answer to a chat, loading a model, and what the server has.
 
-Every call is synchronous and opens its own connections. What goes wrong comes out as one of the Model… errors, after
+Every call is synchronous; connections are kept for the seconds between two answers (ollama_loop.py). What goes wrong comes out as one of the Model… errors, after
 the one retry that may mend it; half an answer never comes out.
 No text of a prompt or of an answer enters an exception or a log line, nor may it.
 The `ollama` package takes half a second to import, so it is imported by the first call and not by this module.
@@ -11,10 +11,9 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from frontdesk.errors import (
     ContextExceeded,
@@ -27,19 +26,19 @@ from frontdesk.errors import (
     ModelRefused,
     ModelSilent,
 )
+from frontdesk.ollama_loop import Answer, Loop, Watch
 
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5
 QUICK_SECONDS = 10  # for what Ollama answers at once, also while it loads or generates
 VERSION_SECONDS = 2
+END_SECONDS = 0.1
 THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
 THOUGHTS_BEGUN_IN_THE_TEMPLATE = re.compile(r"\A.*</think>", re.DOTALL | re.IGNORECASE)
 SHARED_LENGTH = 16  # so many characters in common and a server's words may be quoting a message
 TOO_SLOW, NOT_LOADED = "Ollama gave no answer within {:g} s", "the model {} was not loaded within {:g} s"
 
-Answer = TypeVar("Answer")
-Watch = Callable[[], None]
 Attempt = Callable[[Any], Awaitable[Answer]]  # given the client; may be called twice
 
 
@@ -82,17 +81,26 @@ class Ollama:
     """One Ollama server. `host` is an address as settings has it, its scheme and port spelled out.
 
     `timeout_seconds` bounds the whole of one answer, the retry and its pause included; the time the model takes to load
-    is not part of it and has its own bound. `crash_pause_seconds` is the pause before a retry after the runner died.
+    is not part of it and has its own bound. `crash_pause_seconds` is the pause before a retry after the runner died. A model
+    that answered less than `trusted_seconds` ago is taken to be loaded still: only another model's load could drive it out.
     """
 
     def __init__(
-        self, host: str, *, timeout_seconds: float = 120, load_timeout_seconds: float = 600, crash_pause_seconds=7.0
+        self,
+        host: str,
+        *,
+        timeout_seconds: float = 120,
+        load_timeout_seconds: float = 600,
+        crash_pause_seconds: float = 7.0,
+        trusted_seconds: float = 10.0,
     ):
         self.host = host
         self.timeout_seconds = timeout_seconds
         self.load_timeout_seconds = load_timeout_seconds
         self.crash_pause_seconds = crash_pause_seconds
-        self._made_ready: set[ModelOptions] = set()
+        self.trusted_seconds = trusted_seconds
+        self._made_ready: dict[ModelOptions, float] = {}
+        self._loop = Loop(self._client)
 
     def chat(
         self, messages: Sequence[dict], options: ModelOptions, *, watch: Watch | None = None, watch_every_seconds=0.25
@@ -105,12 +113,12 @@ class Ollama:
         """
         if not messages or not all(isinstance(m.get(key), str) for m in messages for key in ("role", "content")):
             raise ValueError("chat needs at least one message, each with a role and a content")
-        return _run(self._answer(messages, options), watch, watch_every_seconds)
+        return self._loop.run(self._answer(messages, options), watch, watch_every_seconds)
 
     def warm_up(self, options: ModelOptions) -> None:
         """Load the model as chat() will want it. Raises the Model… errors."""
         call = _Call(self.timeout_seconds, self.load_timeout_seconds, options.model)
-        _run(self._twice(lambda client: self._load(client, options, call), call))
+        self._loop.run(self._twice(lambda client: self._load(client, options, call), call))
 
     def version(self) -> str | None:
         """The server's version, None when there is no usable server, which is known after about two seconds."""
@@ -138,41 +146,40 @@ class Ollama:
                 return await self._whole(ask(client))
 
         call = _Call(QUICK_SECONDS, 0, may_retry=False)
-        return _run(self._twice(attempt, call))
+        return self._loop.run(self._twice(attempt, call))
 
     async def _answer(self, messages: Sequence[dict], options: ModelOptions) -> Completion | ModelError:
         async def attempt(client) -> Completion:
             load_seconds = await self._make_ready(client, options, call)
             async with call.charged("answer_seconds", TOO_SLOW.format(self.timeout_seconds)):
-                return await _stream(client, messages, options, load_seconds)
+                completion = await _stream(client, messages, options, load_seconds)
+            self._made_ready[options] = time.monotonic()
+            return completion
 
         call = _Call(self.timeout_seconds, self.load_timeout_seconds, options.model, messages)
         return await self._twice(attempt, call)
 
     async def _twice(self, attempt: Attempt, call: "_Call") -> Answer | ModelError:
         """What `attempt` gave, at the second try if the first failed in a way that a retry may mend."""
-        async with self._client() as client:
-            outcome = await self._tried(attempt, client, call)
-            if not isinstance(outcome, _Failed):
-                return outcome
-            crashed = isinstance(outcome.error, ModelCrashed)
-            pause_seconds = self.crash_pause_seconds if crashed else 0
-            if crashed:
-                self._made_ready.clear()  # /api/ps may go on listing a runner that died
-            if not (call.may_retry and outcome.again) or call.answer_seconds <= pause_seconds:
-                return outcome.error
-            log.warning("%s; trying once more in %g s", outcome.error, pause_seconds)
-            await asyncio.sleep(pause_seconds)
-            call.answer_seconds -= pause_seconds
-            outcome = await self._tried(attempt, client, call)
-            return outcome.error if isinstance(outcome, _Failed) else outcome
+        outcome = await self._tried(attempt, call)
+        if not isinstance(outcome, _Failed):
+            return outcome
+        self._made_ready.clear()  # whatever it was, look again; and /api/ps may go on listing a runner that died
+        pause_seconds = self.crash_pause_seconds if isinstance(outcome.error, ModelCrashed) else 0
+        if not (call.may_retry and outcome.again) or call.answer_seconds <= pause_seconds:
+            return outcome.error
+        log.warning("%s; trying once more in %g s", outcome.error, pause_seconds)
+        await asyncio.sleep(pause_seconds)
+        call.answer_seconds -= pause_seconds
+        outcome = await self._tried(attempt, call)
+        return outcome.error if isinstance(outcome, _Failed) else outcome
 
-    async def _tried(self, attempt: Attempt, client, call: "_Call") -> "Answer | _Failed":
+    async def _tried(self, attempt: Attempt, call: "_Call") -> "Answer | _Failed":
         import httpx
         import ollama
 
         try:
-            return await attempt(client)
+            return await attempt(self._loop.client())
         except _Failed as failed:
             return failed
         except ollama.ResponseError as error:
@@ -206,8 +213,11 @@ class Ollama:
     async def _make_ready(self, client, options: ModelOptions, call: "_Call") -> float:
         """Have the model loaded before it is asked, so that loading is not charged to the answer. Returns its seconds.
 
-        /api/ps also lists a model that is still loading, so it is believed only about options that were ready before.
+        /api/ps also lists a model that is still loading, so it is believed only about options that were ready before. It is
+        not asked at all while the model has just answered.
         """
+        if time.monotonic() - self._made_ready.get(options, float("-inf")) < self.trusted_seconds:
+            return 0.0
         quick_seconds = min(QUICK_SECONDS, self.timeout_seconds)
         async with call.charged("answer_seconds", TOO_SLOW.format(quick_seconds), at_most=quick_seconds):
             listed = await self._listed(client, options)
@@ -233,7 +243,7 @@ class Ollama:
         """Chat without messages loads and returns. Leaving early aborts the load, hence the long bound of its own."""
         async with call.charged("load_seconds", NOT_LOADED.format(options.model, self.load_timeout_seconds)):
             await self._whole(client.chat(messages=[], stream=False, **options.request()))
-        self._made_ready.add(options)
+        self._made_ready[options] = time.monotonic()
 
     async def _whole(self, asked: Awaitable[Answer]) -> Answer:
         """An answer that is not streamed: broken, there is no half of it to blame, but no usable server."""
@@ -297,6 +307,7 @@ async def _stream(client, messages: Sequence[dict], options: ModelOptions, load_
             words.append(part.message.content or "")
             if part.done:
                 last = part
+                await _read_to_the_end(parts)
                 break
     if last is None:  # a model that repeats itself is ended like this too
         raise _Failed(ModelInterrupted("the answer ended without its last line"), again=True)
@@ -314,67 +325,12 @@ async def _stream(client, messages: Sequence[dict], options: ModelOptions, load_
     )
 
 
-def _run(work: Coroutine[Any, Any, Answer | ModelError], watch: Watch | None = None, every_seconds=0.25) -> Answer:
-    """What `work` returns. An error that it returns is raised here, where it has no context that could hold text.
-
-    The loop has a thread of its own: inside a loop an exception that a signal handler raises (RQ's job timeout) can be
-    lost; the caller, who waits in result(), gets it for certain. Nothing runs any more when this is left.
-    """
-    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task]] = Future()
-
-    async def main() -> Answer | BaseException:
-        started.set_result((asyncio.get_running_loop(), asyncio.current_task()))
-        return await (work if watch is None else _watched(work, watch, every_seconds))
-
-    with ThreadPoolExecutor(1, thread_name_prefix="ollama") as thread:
-        running = thread.submit(asyncio.run, main())
-        running.add_done_callback(lambda _: started.cancel())
-        try:
-            outcome = running.result()
-        except BaseException:
-            with contextlib.suppress(RuntimeError, CancelledError):  # it is over already, or never began
-                loop, task = started.result()
-                loop.call_soon_threadsafe(task.cancel)
-            raise
-    if isinstance(outcome, BaseException):
-        raise outcome
-    return outcome
-
-
-async def _watched(work: Coroutine[Any, Any, Answer], watch: Watch, every_seconds: float) -> Answer | BaseException:
-    over = asyncio.Event()
-    working = asyncio.ensure_future(work)
-    watching = asyncio.ensure_future(_watch(watch, every_seconds, over))
-    try:
-        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        over.set()
-        working.cancel()
-        await asyncio.wait({working})
-    objection = await watching
-    return working.result() if objection is None else objection
-
-
-async def _watch(watch: Watch, every_seconds: float, over: asyncio.Event) -> BaseException | None:
-    """Call `watch` in a thread of its own until it raises, which is returned, or until `over`: None."""
-    loop = asyncio.get_running_loop()
-    with ThreadPoolExecutor(1, thread_name_prefix="ollama-watch") as thread:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(every_seconds):
-                    await over.wait()
-                return None
-            if (objection := await loop.run_in_executor(thread, _objection, watch)) is not None:
-                return objection
-
-
-def _objection(watch: Watch) -> BaseException | None:
-    """As a value, because a coroutine cannot pass on every exception (StopIteration, CancelledError) unchanged."""
-    try:
-        watch()
-    except BaseException as error:
-        return error
-    return None
+async def _read_to_the_end(parts) -> None:
+    """So that the connection can be kept; an end that does not come is nothing to wait for."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(END_SECONDS):
+            async for _ in parts:
+                pass
 
 
 def _sendable(message: dict[str, Any]) -> dict[str, Any]:

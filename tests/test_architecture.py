@@ -20,6 +20,7 @@ LAYERS = [
     ("frontdesk.redis_server", 1),
     ("frontdesk.channels", 1),
     ("frontdesk.store", 1),
+    ("frontdesk.ollama_loop", 0),
     ("frontdesk.ollama", 1),
     ("frontdesk.queues", 1),
     ("frontdesk.flows", 2),

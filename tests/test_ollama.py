@@ -160,11 +160,29 @@ def test_a_model_that_takes_too_long_to_load_is_away(standin):
 
 
 def test_a_model_that_was_unloaded_meanwhile_may_load_again(standin):
-    ollama = Ollama(standin.url, timeout_seconds=0.4)
+    ollama = Ollama(standin.url, timeout_seconds=0.4, trusted_seconds=0)
     ollama.warm_up(OPTIONS)
     standin.memory.models.clear()
     standin.behaviour.load_seconds = 0.6
     assert ollama.chat(ASK, OPTIONS).text == SECRET
+
+
+def test_a_model_that_has_just_answered_is_asked_without_looking_first(standin, ollama):
+    for _ in range(3):
+        ollama.chat(ASK, OPTIONS)
+    paths = [call["path"] for call in standin.history]
+    assert paths.count("/api/ps") == 1
+    assert paths[-2:] == ["/api/chat", "/api/chat"]
+
+
+def test_a_model_that_failed_is_looked_at_before_it_is_asked_again(standin, ollama):
+    ollama.chat(ASK, OPTIONS)
+    standin.enqueue(Reply.busy())
+    with pytest.raises(ModelBusy):
+        ollama.chat(ASK, OPTIONS)
+    looked = [call["path"] for call in standin.history].count("/api/ps")
+    ollama.chat(ASK, OPTIONS)
+    assert [call["path"] for call in standin.history].count("/api/ps") == looked + 1
 
 
 def test_a_model_of_another_program_still_loading_is_waited_for(standin):
