@@ -1,4 +1,4 @@
-"""What workers run, in the order a message meets it. Each job loads by row id, calls one flow, and may safely run twice.
+"""What workers run, in the order a message meets it. Each job calls one flow, and may safely run twice.
 
 RQ's results and retries decide nothing here: the rows do, and the sweep finds whatever a lost job leaves undone.
 """
@@ -46,9 +46,9 @@ def drain() -> None:
     inbound.drain(context())
 
 
-def reply(conversation_id: int) -> None:
-    """default · the model's answer to what waits in one conversation."""
-    replying.answer(context(), conversation_id)
+def reply() -> None:
+    """default · the model's answers to everything that is due, longest waiting first."""
+    replying.answer_due(context())
 
 
 def begin_early(conversation_id: int) -> None:
@@ -61,9 +61,10 @@ def keep_draft(conversation_id: int) -> None:
     replying.answer(context(), conversation_id, may_ask=False)
 
 
-def send(conversation_id: int) -> None:
-    """high · one conversation's queued messages go out in order, on a thread: nobody waits for another's call."""
-    senders().submit(conversation_id)
+def send() -> None:
+    """high · what conversations have queued goes out, each on a thread and in order: nobody waits for another's call."""
+    for conversation_id in context().queues.take_sends():
+        senders().submit(conversation_id)
 
 
 def sweep() -> None:

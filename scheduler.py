@@ -8,7 +8,6 @@ import logging
 import signal
 import sys
 import time
-import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -69,6 +68,7 @@ class Bellringer(Scheduler):
     def __init__(self, connection, table: list[Recurring]):
         super().__init__(connection=connection, interval=LOOK_EVERY_SECONDS, job_class=queues.FrontdeskJob)
         self.table = {entry.name: entry for entry in table}
+        self.queues = queues.Queues(connection)
         self.move_on = connection.register_script(_MOVE_ON)
 
     def acquire_lock(self) -> bool:
@@ -94,10 +94,9 @@ class Bellringer(Scheduler):
         entry = self.table.get(entry_id)
         try:
             if entry:
-                self._enqueue(entry.queue, entry.job, entry.name, ())
+                self.queues.put(entry.queue, entry.job, entry.name)
             else:
-                bell = self.job_class.fetch(entry_id, connection=self.connection)
-                self._enqueue(bell.origin, bell.func_name, entry_id, bell.args, bool(bell.enqueue_at_front))
+                self._ring_bell(entry_id)
         except queues.RedisError:
             raise
         except Exception as error:  # it is nobody's: what it should have rung for, the sweep finds
@@ -107,19 +106,16 @@ class Bellringer(Scheduler):
             keys=[self.scheduled_jobs_key, self.job_class.key_for(entry_id)], args=[entry_id, repr(now), following]
         )
 
-    def _enqueue(self, queue: str, job: str, carries: str, args: tuple, at_front: bool = False) -> None:
-        self.queue_class(
-            queue, connection=self.connection, job_class=self.job_class, serializer=queues.JSONSerializer
-        ).enqueue_call(
-            job,
-            args=tuple(args),
-            job_id=f"{carries}-{uuid.uuid4().hex[:12]}",
-            description=" ".join([job, *map(str, args)]),
-            timeout=queues.JOB_TIMEOUT_SECONDS[queue],
-            result_ttl=queues.RESULT_TTL_SECONDS,
-            failure_ttl=queues.FAILURE_TTL_SECONDS,
-            at_front=at_front,
-        )
+    def _ring_bell(self, entry_id: str) -> None:
+        """Answers and sends have bells of their own: a hundred that are due together are one job."""
+        bell = self.job_class.fetch(entry_id, connection=self.connection)
+        match bell.func_name:
+            case "jobs.reply":
+                self.queues.reply()
+            case "jobs.send":
+                self.queues.send(bell.args)
+            case other:
+                self.queues.put(bell.origin, other, entry_id, *bell.args)
 
     def _install_signal_handlers(self) -> None:
         """main() has installed its own: they also hold while Redis is away."""

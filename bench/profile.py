@@ -16,7 +16,7 @@ import threading
 from pathlib import Path
 
 import requests
-from loop import post
+from loop import lift_the_rate, post
 from machine import SECRET, TWIN, heading, table
 
 from tests.stack import Stack, children_of, wait_for
@@ -26,33 +26,38 @@ CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 # Process → lines of the table: what it is called, and the frames (function and file) that it is known by.
 PARTS = {
     "web": [
-        ("gunicorn: accept, parse, answer", r"^(handle|run|_run|handle_request) \(gunicorn/workers/"),
-        ("the webhook", r"^__call__ \(frontdesk/web/webhook"),
-        ("· verifying the signature", r"^is_signed "),
-        ("· keeping it in Redis", r"^put \(frontdesk/queues"),
-        ("· ringing for the drain", r"^drain \(frontdesk/queues"),
+        ("gunicorn: connections, threads", r"\(gunicorn/workers/"),
+        ("· parsing the request", r"\(gunicorn/http/"),
+        ("the webhook", r"\(frontdesk/web/webhook"),
+        ("· verifying the signature", r"is_signed \("),
+        ("· keeping it in Redis", r"Inbox\.put \("),
+        ("· ringing for the drain", r"Queues\.drain \("),
     ],
     "high": [
         ("drain", r"^drain \(jobs"),
-        ("· parsing the body", r"^parse \(frontdesk/channels"),
+        ("· parsing the body", r"\.parse \(frontdesk/channels"),
         ("· storing the events", r"^_record_event "),
         ("· ringing", r"^ring \(frontdesk/flows/inbound"),
-        ("send", r"^_serve \(frontdesk/flows/sending"),
+        ("send", r"Senders\._serve \("),
         ("· calling Graph", r"^_call \(frontdesk/flows/sending"),
         ("· rows", r"\(frontdesk/store/"),
-        ("· the rate limit", r"^take \(frontdesk/queues"),
-        ("RQ around the jobs", r"^(work|execute_job|dequeue_job_and_maintain_ttl|perform_job) \(rq/"),
+        ("· the rate limit", r"Limits\.take \("),
+        ("RQ and its jobs", r"\(rq/worker/"),
     ],
     "default": [
-        ("reply", r"^answer \(frontdesk/flows/reply"),
-        ("· asking the model", r"^_?(run|main|chat|_answer)\b.* \(frontdesk/ollama"),
+        ("reply", r"^answer_due \("),
+        ("· asking the model", r"\(frontdesk/ollama"),
         ("· · HTTP client", r"\((httpx|httpcore|anyio|h11)/"),
         ("· typing…", r"^_show_typing "),
         ("· rows", r"\(frontdesk/store/"),
-        ("· ringing for the send", r"^send \(frontdesk/queues"),
-        ("RQ around the jobs", r"^(work|execute_job|dequeue_job_and_maintain_ttl|perform_job) \(rq/"),
+        ("· ringing for the send", r"Queues\.send \("),
+        ("RQ and its jobs", r"\(rq/worker/"),
     ],
 }
+
+
+# Where a thread only waits, whatever py-spy takes it for.
+WAITING = r"^(_worker \(concurrent/|\w*\.?(select|wait|result|poll) \(|.*_read_from_socket \()"
 
 
 def cpu_seconds(pid: int) -> float:
@@ -77,7 +82,7 @@ def sampled(stack: Stack, names: list[str], raw: Path, work) -> None:
         spies.append(
             subprocess.Popen(
                 [TWIN / "py-spy", "record", "--pid", str(stack.child(name)), "--subprocesses", "--rate", "150", "--format", "raw",
-                 "--full-filenames", "--output", raw / f"{name}.txt", "--duration", "600", "--nonblocking"],
+                 "--full-filenames", "--output", raw / f"{name}.txt", "--duration", "600"],
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
         )
@@ -95,10 +100,11 @@ def shares(path: Path, parts: list[tuple[str, str]]) -> tuple[int, list[list]]:
     for line in path.read_text().splitlines():
         stack, _, count = line.rpartition(" ")
         frames = [_short(frame) for frame in stack.split(";")]
+        if re.search(WAITING, frames[-1]):
+            continue
         total += int(count)
         for label, pattern in parts:
-            if any(re.search(pattern, frame) for frame in frames):
-                found[label] += int(count)
+            found[label] += int(count) * any(re.search(pattern, frame) for frame in frames)
     return total, [[label, 100 * found[label] / max(1, total)] for label, _ in parts]
 
 
@@ -119,6 +125,7 @@ def main() -> None:
         changes = {"QUIET_SECONDS": "0", "WHATSAPP_APP_SECRETS": SECRET, "LOG_LEVEL": "warning", "SWEEP_SECONDS": "15"}
         with Stack(Path(folder), **changes) as stack:
             stack.simulator.behave(windows=False, statuses={"off": True})
+            lift_the_rate(stack)
             burst(stack, 50, 0)
             names = ["web", "high", "default", "scheduler", "redis", "simulator", "ollama"]
             before = {name: cpu_seconds(stack.child(name)) for name in names}

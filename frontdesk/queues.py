@@ -1,15 +1,16 @@
 """Redis and RQ: the inbox stream, the queues, the scheduler's entries and the rate limits. Nothing else imports either library.
 
 Redis is the doorbell, SQLite the truth: everything here may be lost or happen twice, and the sweep rings again. Job arguments
-are row ids, written as JSON; jobs are named, never imported. A job's id begins with what it carries (`reply-17-…`), so the
-sweep can tell from a queue's ids alone which conversations already have a job.
+are row ids, written as JSON; jobs are named, never imported. Where much comes at once (webhooks, answers, sends) one job serves
+all that is due, and a bell, a key with a short life, says that such a job is already on its way.
 """
 
 import hashlib
 import random
 import threading
+import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import redis
@@ -25,6 +26,15 @@ INBOX = "inbox"
 BELL = "inbox:rung"
 BELL_SECONDS = 5
 INBOX_BATCH = 500
+
+REPLY_BELL = "replies:rung"
+REPLY_BELL_SECONDS = 60  # one job waits behind an answer that takes this long, not one for each customer
+
+SENDS = "sends"
+SEND_BELL = "sends:rung"
+LARGEST_TAKE = 10_000
+LARGEST_RING = 5_000  # Lua's unpack() takes 8,000
+LINGER_SECONDS, LONGEST_LINGER_SECONDS = 0.005, 0.1  # in which a drain of the same worker waits
 
 # A job killed by time is one that hangs: none of ours comes near these. Leases, not time-outs, decide who owns work.
 JOB_TIMEOUT_SECONDS = {"high": 600, "default": 3600, "documents": 3600, "bulk": 3600}
@@ -96,24 +106,33 @@ class _Line:
         return line.read_response()
 
 
+class _Script:
+    """A Lua script of the server's, run over a thread's own line."""
+
+    def __init__(self, connection: redis.Redis, text: str):
+        self._line = _Line(connection)
+        self._text, self._sha = text, hashlib.sha1(text.encode()).hexdigest()
+
+    def __call__(self, keys: Sequence[str], arguments: Sequence):
+        try:
+            return self._line.ask("EVALSHA", self._sha, len(keys), *keys, *arguments)
+        except redis.exceptions.NoScriptError:
+            return self._line.ask("EVAL", self._text, len(keys), *keys, *arguments)
+
+
 class Inbox:
     """The stream of acknowledged webhooks, and the bell that says somebody should read it."""
 
     def __init__(self, connection: redis.Redis):
         self.redis = connection
-        self._line = _Line(connection)
-        self._put_sha = hashlib.sha1(_PUT.encode()).hexdigest()
+        self._put = _Script(connection, _PUT)
 
     def put(self, channel: str, body: bytes, received_at: float) -> bool:
         """Keep a webhook; one round trip. True if the bell was silent: the caller enqueues `jobs.drain`.
 
         Raises RedisError: nothing was promised, the sender must send again.
         """
-        arguments = (2, INBOX, BELL, channel, body, repr(received_at), BELL_SECONDS)
-        try:
-            return bool(self._line.ask("EVALSHA", self._put_sha, *arguments))
-        except redis.exceptions.NoScriptError:
-            return bool(self._line.ask("EVAL", _PUT, *arguments))
+        return bool(self._put([INBOX, BELL], [channel, body, repr(received_at), BELL_SECONDS]))
 
     def silence(self) -> None:
         """Called before reading: what comes after this rings again."""
@@ -134,11 +153,18 @@ class Inbox:
         return self.redis.xlen(INBOX)
 
 
+_RING_FOR_SENDS = """
+redis.call('SADD', KEYS[1], unpack(ARGV, 2))
+return redis.call('SET', KEYS[2], 1, 'NX', 'EX', ARGV[1])
+"""
+
+
 class Queues:
     """Where work is put. Everything is enqueued by name, with row ids."""
 
     def __init__(self, connection: redis.Redis):
         self.redis = connection
+        self._ring_for_sends = _Script(connection, _RING_FOR_SENDS)
         self._queues = {
             name: Queue(
                 name,
@@ -151,61 +177,61 @@ class Queues:
         }
 
     def drain(self) -> None:
-        self._put("high", "jobs.drain", "drain")
+        self.put("high", "jobs.drain", "drain")
 
     def sweep(self) -> None:
-        self._put("high", "jobs.sweep", "sweep")
+        self.put("high", "jobs.sweep", "sweep")
 
     def warm_up(self) -> None:
-        self._put("default", "jobs.warm_up", "warm_up", at_front=True)
+        self.put("default", "jobs.warm_up", "warm_up", at_front=True)
 
-    def reply(self, conversation_ids: Iterable[int], *, at_front: bool = False) -> None:
-        self._put_each("default", "jobs.reply", "reply", conversation_ids, at_front)
+    def reply(self, *, force: bool = False) -> None:
+        """Ring for the answers that are due: SQLite knows which. `force`: the bell is known to lie, nobody is coming."""
+        if self.redis.set(REPLY_BELL, 1, nx=not force, ex=REPLY_BELL_SECONDS):
+            self.put("default", "jobs.reply", "reply")
+
+    def silence_replies(self) -> None:
+        """Called before looking what is due: what comes after this rings again."""
+        self.redis.delete(REPLY_BELL)
 
     def begin_early(self, conversation_id: int) -> None:
         """Behind every answer that is due (`documents` is served when `default` is empty), before other documents."""
-        self._put_each("documents", "jobs.begin_early", "early", [conversation_id], at_front=True)
+        self.put("documents", "jobs.begin_early", "early", conversation_id, at_front=True)
+
+    def early_begun(self) -> bool:
+        """Whether a conversation already stands in line for beginning early."""
+        return any(id_.startswith(b"early-") for id_ in self.redis.lrange(self._queues["documents"].key, 0, -1))
 
     def send(self, conversation_ids: Iterable[int]) -> None:
-        self._put_each("high", "jobs.send", "send", conversation_ids)
+        """Ring for what these conversations have queued."""
+        ids = list(conversation_ids)
+        for start in range(0, len(ids), LARGEST_RING):
+            if self._ring_for_sends([SENDS, SEND_BELL], [BELL_SECONDS, *ids[start : start + LARGEST_RING]]):
+                self.put("high", "jobs.send", "send")
 
-    def _put(self, queue: str, job: str, carries: str, *args: int, at_front: bool = False) -> None:
+    def take_sends(self) -> Iterator[int]:
+        """The conversations rung for; they are this caller's now (the sweep finds those of a caller who dies).
+
+        It lingers for those that come meanwhile: under load one job serves many, and none of them waits for a job of its own.
+        """
+        ends_at = time.monotonic() + LONGEST_LINGER_SECONDS
+        while time.monotonic() < ends_at and (taken := self.redis.spop(SENDS, LARGEST_TAKE)):
+            yield from map(int, taken)
+            time.sleep(LINGER_SECONDS)
+        self.redis.delete(SEND_BELL)
+        yield from map(int, self.redis.spop(SENDS, LARGEST_TAKE))
+
+    def put(self, queue: str, job: str, carries: str, *args: int, at_front: bool = False) -> None:
+        """`carries` begins the job's id, for whoever looks at a queue."""
         self._queues[queue].enqueue_call(
             job,
             args=args,
-            job_id=_job_id(carries),
+            job_id=f"{carries}-{uuid.uuid4().hex[:12]}",
             description=" ".join([job, *map(str, args)]),
             result_ttl=RESULT_TTL_SECONDS,
             failure_ttl=FAILURE_TTL_SECONDS,
             at_front=at_front,
         )
-
-    def _put_each(
-        self, queue: str, job: str, kind: str, conversation_ids: Iterable[int], at_front: bool = False
-    ) -> None:
-        datas = [
-            Queue.prepare_data(
-                job,
-                args=(id_,),
-                job_id=_job_id(f"{kind}-{id_}"),
-                description=f"{job} {id_}",
-                timeout=JOB_TIMEOUT_SECONDS[queue],
-                result_ttl=RESULT_TTL_SECONDS,
-                failure_ttl=FAILURE_TTL_SECONDS,
-                at_front=at_front,
-            )
-            for id_ in conversation_ids
-        ]
-        if datas:
-            self._queues[queue].enqueue_many(datas)
-
-    def carried(self, queue: str, kind: str) -> set[int]:
-        """Conversations that a job waiting in `queue` already carries."""
-        return {
-            carried[1]
-            for id_ in self.redis.lrange(self._queues[queue].key, 0, -1)
-            if (carried := _carried(id_.decode())) and carried[0] == kind
-        }
 
     def depth(self, queue: str) -> int:
         return self.redis.llen(self._queues[queue].key)
@@ -214,20 +240,10 @@ class Queues:
         return [self._queues[name] for name in names]
 
 
-def _job_id(carries: str) -> str:
-    return f"{carries}-{uuid.uuid4().hex[:12]}"
-
-
-def _carried(job_id: str) -> tuple[str, int] | None:
-    kind, _, rest = job_id.partition("-")
-    conversation_id = rest.partition("-")[0]
-    return (kind, int(conversation_id)) if kind in ("reply", "send", "early") and conversation_id.isdigit() else None
-
-
 class Bells:
     """rq-scheduler's entries: one for each conversation and kind of work, moved when its time moves.
 
-    An entry is only a bell. When its time comes, scheduler.py enqueues a job of its own and takes the entry away.
+    An entry is only a bell. When its time comes, scheduler.py rings and takes the entry away.
     """
 
     ENTRIES = "rq:scheduler:scheduled_jobs"
@@ -235,9 +251,9 @@ class Bells:
     def __init__(self, connection: redis.Redis):
         self.redis = connection
 
-    def reply_at(self, times: dict[int, float], *, at_front: bool = False) -> None:
-        """Conversation → when its answer may begin (UTC epoch seconds). `at_front`: before the others that wait."""
-        self._set("default", "jobs.reply", {f"reply-{id_}": (id_, at) for id_, at in times.items()}, at_front)
+    def reply_at(self, times: dict[int, float]) -> None:
+        """Conversation → when its answer may begin (UTC epoch seconds)."""
+        self._set("default", "jobs.reply", {f"reply-{id_}": (id_, at) for id_, at in times.items()})
 
     def keep_at(self, times: dict[int, float]) -> None:
         """The same bell, for an answer whose draft is written: it needs no model any more."""
@@ -246,7 +262,7 @@ class Bells:
     def send_at(self, times: dict[int, float]) -> None:
         self._set("high", "jobs.send", {f"send-{id_}": (id_, at) for id_, at in times.items()})
 
-    def _set(self, queue: str, job: str, entries: dict[str, tuple[int, float]], at_front: bool = False) -> None:
+    def _set(self, queue: str, job: str, entries: dict[str, tuple[int, float]]) -> None:
         """What `Scheduler.enqueue_at` writes, for many entries in one round trip and to the millisecond."""
         if not entries:
             return
@@ -258,32 +274,32 @@ class Bells:
                 "origin": queue,
                 "description": f"{job} {conversation_id}",
                 "status": "scheduled",
-                "enqueue_at_front": int(at_front),
             }
             pipeline.hset(FrontdeskJob.key_for(entry_id), mapping=bell)
             pipeline.zadd(self.ENTRIES, {entry_id: at})
         pipeline.execute()
 
 
-# GCRA, one key for each limit: the key holds the time at which the limit is wholly free again. A value further ahead than the
+# GCRA, one key for each limit, and a third that pauses the number: a limit's key holds the time at which the limit is wholly free again. A value further ahead than the
 # limit allows was written before the clock was set back, and is not believed.
 _TAKE = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-local waits = 0
+local waits = math.max(0, redis.call('PTTL', KEYS[3])) / 1000
 local free = {}
-for i, key in ipairs(KEYS) do
+for i = 1, 2 do
+    local key = KEYS[i]
     local interval, burst = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
     local at = tonumber(redis.call('GET', key) or now)
     if at < now or at > now + interval * burst + 600 then at = now end
     free[i] = at + interval
     waits = math.max(waits, at + interval - now - interval * burst)
 end
-if waits > 0 then return tostring(waits) end
-for i, key in ipairs(KEYS) do
-    redis.call('SET', key, string.format('%.6f', free[i]), 'PX', math.ceil((free[i] - now) * 1000) + 1000)
+if waits > tonumber(ARGV[5]) then return tostring(waits) end
+for i = 1, 2 do
+    redis.call('SET', KEYS[i], string.format('%.6f', free[i]), 'PX', math.ceil((free[i] - now) * 1000) + 1000)
 end
-return '0'
+return tostring(waits)
 """
 
 # Meta: 1 message per 6 s to one user, of which up to 45 may be borrowed ahead.
@@ -295,25 +311,24 @@ class Limits:
 
     def __init__(self, connection: redis.Redis):
         self.redis = connection
-        self._take = connection.register_script(_TAKE)
+        self._take = _Script(connection, _TAKE)
 
-    def take(self, number_id: int, contact_id: int, messages_per_second: float) -> float:
-        """0: go, one message is counted. Otherwise nothing is counted and it says how many seconds to wait."""
+    def take(self, number_id: int, contact_id: int, messages_per_second: float, patience_seconds: float = 0) -> float:
+        """How many seconds to wait. Up to `patience_seconds` the message is counted: wait so long and send it.
+
+        For a longer wait nothing is counted: ask again then.
+        """
         burst = max(1, messages_per_second / 8)
         return float(
             self._take(
-                keys=[f"limit:{number_id}", f"limit:{number_id}:{contact_id}"],
-                args=[1 / messages_per_second, burst, PAIR_INTERVAL_SECONDS, PAIR_BURST],
+                [f"limit:{number_id}", f"limit:{number_id}:{contact_id}", f"limit:{number_id}:paused"],
+                [1 / messages_per_second, burst, PAIR_INTERVAL_SECONDS, PAIR_BURST, patience_seconds],
             )
-        ) or self._paused(number_id)
+        )
 
     def pause(self, number_id: int, seconds: float) -> None:
         """The provider said 'slower': nothing of this number goes out for so long."""
         self.redis.set(f"limit:{number_id}:paused", 1, px=max(1, int(seconds * 1000)))
-
-    def _paused(self, number_id: int) -> float:
-        remaining = self.redis.pttl(f"limit:{number_id}:paused")
-        return max(0, remaining) / 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from frontdesk.flows import early, inbound, reply
 from frontdesk.store import conversations
 from tests import webhooks
 from tests.standins.ollama_replies import Reply
-from tests.test_inbound import receive, rows
+from tests.test_inbound import queued, receive, rows
 from tests.test_reply import context, customer_writes, inbound_states, model, outbound, while_writing  # noqa: F401
 
 
@@ -17,19 +17,19 @@ def bell(context):
 
 def test_while_the_model_is_idle_a_draft_is_begun_at_once(context):
     customer_writes(context, "Hi")
-    assert context.queues.carried("documents", "early") == {1}
+    assert queued(context, "documents") == ["early"]
 
 
 def test_while_somebody_s_answer_is_due_none_is_begun(context):
-    context.queues.reply([99])
+    context.queues.reply()
     customer_writes(context, "Hi")
-    assert context.queues.carried("documents", "early") == set()
+    assert queued(context, "documents") == []
 
 
 def test_only_one_stands_in_line(context):
     for n in range(5):
         customer_writes(context, "Hi", sender=f"49177{n}")
-    assert len(context.queues.carried("documents", "early")) == 1
+    assert queued(context, "documents") == ["early"]
 
 
 def test_a_draft_is_not_sent_before_the_period_is_over_and_needs_no_model_then(context, model, clock):
@@ -57,7 +57,7 @@ def test_a_message_after_the_draft_makes_it_void(context, model, clock):
     clock.forward(context.settings.quiet_seconds)
     reply.answer(context, 1, may_ask=False)
     assert outbound(context) == []
-    assert context.queues.carried("default", "reply") == {1}
+    assert queued(context, "default") == ["reply"]
     reply.answer(context, 1)
     assert outbound(context) == ["to both"]
 
@@ -78,7 +78,7 @@ def test_a_message_while_the_draft_is_written_stops_the_model(context, model, cl
 def test_it_gives_way_to_a_customer_whose_period_is_over(context, model, clock):
     model.enqueue(Reply("too early " * 100, tokens_per_second=20))
     customer_writes(context, "first")
-    thread = while_writing(model, lambda: context.queues.reply([99]))
+    thread = while_writing(model, lambda: context.queues.reply())
     early.begin_early(context, 1)
     thread.join()
     model.wait_for(lambda standin: standin.cancelled_count == 1)
@@ -115,7 +115,7 @@ def test_it_can_be_switched_off(context):
     context.settings = dataclasses.replace(context.settings, early_start=False)
     context.inbox.put("cloud", webhooks.texts(webhooks.text()), context.now())
     inbound.drain(context)
-    assert context.queues.carried("documents", "early") == set()
+    assert queued(context, "documents") == []
 
 
 def test_the_same_messages_taken_twice_are_kept_once(context, model, clock):

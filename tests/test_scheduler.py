@@ -29,7 +29,7 @@ def test_the_recurring_work_is_put_back_whenever_it_is_missing(ringer, redis, se
 def test_a_bell_that_is_due_becomes_a_job_and_goes(ringer, redis):
     queues.Bells(redis).reply_at({7: time.time() - 0.01, 8: time.time() + 60})
     ringer.enqueue_jobs()
-    assert queues.Queues(redis).carried("default", "reply") == {7}
+    assert queues.Queues(redis).depth("default") == 1
     assert "reply-7" not in entries(redis) and "reply-8" in entries(redis)
     assert not redis.exists("rq:job:reply-7")
 
@@ -38,8 +38,8 @@ def test_a_bell_moved_while_it_rings_stays(ringer, redis, monkeypatch):
     bells = queues.Bells(redis)
     bells.reply_at({7: time.time() - 0.01})
     later = time.time() + 5
-    enqueue = ringer._enqueue
-    monkeypatch.setattr(ringer, "_enqueue", lambda *args: (enqueue(*args), bells.reply_at({7: later})))
+    ring = ringer._ring_bell
+    monkeypatch.setattr(ringer, "_ring_bell", lambda entry: (ring(entry), bells.reply_at({7: later})))
     ringer.enqueue_jobs()
     assert entries(redis)["reply-7"] == pytest.approx(later)
     assert redis.exists("rq:job:reply-7")
@@ -58,7 +58,7 @@ def test_an_entry_that_cannot_be_read_does_not_hold_up_the_others(ringer, redis)
     redis.zadd(queues.Bells.ENTRIES, {"broken": 1, "no-such-job": 2})
     queues.Bells(redis).send_at({3: time.time() - 0.01})
     ringer.enqueue_jobs()
-    assert queues.Queues(redis).carried("high", "send") == {3}
+    assert list(queues.Queues(redis).take_sends()) == [3]
     assert "broken" not in entries(redis)
 
 
@@ -73,13 +73,21 @@ def test_a_killed_scheduler_s_lock_is_gone_in_two_seconds(ringer, redis):
     assert 0 < redis.pttl(ringer.scheduler_lock_key) <= 2000
 
 
-def test_a_job_s_place_in_the_queue_can_be_the_front(ringer, redis):
-    work = queues.Queues(redis)
-    work.reply([1])
-    queues.Bells(redis).reply_at({2: time.time() - 0.01}, at_front=True)
+def test_a_hundred_bells_for_answers_and_a_hundred_for_sends_are_one_job_each(ringer, redis):
+    due = {n: time.time() - 0.01 for n in range(1, 101)}
+    queues.Bells(redis).reply_at(due)
+    queues.Bells(redis).send_at(due)
     ringer.enqueue_jobs()
-    first = redis.lindex("rq:queue:default", 0).decode()
-    assert first.startswith("reply-2-")
+    work = queues.Queues(redis)
+    assert (work.depth("default"), work.depth("high")) == (1, 1)
+    assert sorted(list(work.take_sends())) == sorted(due)
+
+
+def test_a_draft_s_bell_names_its_conversation(ringer, redis):
+    queues.Bells(redis).keep_at({7: time.time() - 0.01})
+    ringer.enqueue_jobs()
+    [job] = [queues.FrontdeskJob.fetch(id_.decode(), connection=redis) for id_ in redis.lrange("rq:queue:high", 0, -1)]
+    assert (job.func_name, tuple(job.args)) == ("jobs.keep_draft", (7,))
 
 
 def test_the_nightly_work_is_at_two_in_the_machine_s_own_time(settings):

@@ -135,7 +135,7 @@ def test_a_stopped_number_keeps_its_messages_until_it_is_resumed(context, channe
     assert (number.stopped_code, number.stopped_reason) == (190, "token expired")
     assert numbers.resume(context.db, 1)
     sweep.sweep(context)
-    assert context.queues.carried("high", "send") == {conversation}
+    assert list(context.queues.take_sends()) == [conversation]
     sending.send_conversation(context, conversation)
     assert states(context) == ["sent", "sent"]
 
@@ -179,7 +179,7 @@ def test_a_status_proves_an_unanswered_call_and_the_rest_follows(context, channe
     channel.outcomes = [Unknown("timed out")]
     sending.send_conversation(context, conversation)
     receive(context, webhooks.statuses(webhooks.status("sent", "wamid.proof", channel.sent[0][2])))
-    assert context.queues.carried("high", "send") == {conversation}
+    assert list(context.queues.take_sends()) == [conversation]
     context.now.forward(500)
     sweep.sweep(context)
     sending.send_conversation(context, conversation)

@@ -58,7 +58,7 @@ def drain(context: Context) -> int:
 
 
 def ring(context: Context, consequences: Consequences) -> None:
-    """One job or bell for each conversation that something is owed in."""
+    """The bells for what is owed."""
     now = context.now()
     due = {}
     for id_ in consequences.to_answer:
@@ -66,7 +66,8 @@ def ring(context: Context, consequences: Consequences) -> None:
         if conversation and conversation.waiting_since is not None and conversation.state == "bot":
             due[id_] = conversation.reply_due_at
     later = {id_: at for id_, at in due.items() if at > now}
-    context.queues.reply(id_ for id_ in due if id_ not in later)
+    if len(due) > len(later):
+        context.queues.reply()
     context.bells.reply_at(later)
     if later and context.settings.early_start and not context.queues.depth("default"):
         _begin_early(context, later)
@@ -76,7 +77,7 @@ def ring(context: Context, consequences: Consequences) -> None:
 
 def _begin_early(context: Context, later: dict[int, float]) -> None:
     """One conversation, the one whose period ends first, and only while no other stands in line for the same."""
-    if not context.queues.carried("documents", "early"):
+    if not context.queues.early_begun():
         context.queues.begin_early(min(later, key=later.get))
 
 

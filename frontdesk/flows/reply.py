@@ -6,6 +6,7 @@ asked for. What is written without the claim is never kept, so an answer exists 
 
 import logging
 import sqlite3
+import time
 import uuid
 
 from frontdesk import queues
@@ -31,6 +32,35 @@ from frontdesk.store.database import transaction
 from frontdesk.store.messages import Turn
 
 log = logging.getLogger(__name__)
+
+# RQ counts a worker among the living by its jobs' beginnings, and warm-ups and the desk's own work want their turn.
+TURN_SECONDS = 60
+
+# Looking for every answer anew costs as much as the rest when a model answers in milliseconds.
+DUE_BATCH, LOOK_AGAIN_SECONDS = 20, 0.1
+
+
+def answer_due(context: Context) -> None:
+    """Answer every conversation that is due, the longest waiting first, for about TURN_SECONDS; then ring for the rest."""
+    context.queues.silence_replies()
+    ends_at = time.monotonic() + TURN_SECONDS
+    answered = set()
+    while not context.stopping.is_set():
+        due = conversations.due(context.db, context.now(), context.settings.lease_seconds, limit=DUE_BATCH)
+        if not due:
+            return
+        if time.monotonic() > ends_at or due[0] in answered:
+            break
+        if len(due) > 1 and not answered:
+            context.queues.reply()  # another worker, if there is one, begins beside this one
+        looked_at = time.monotonic()
+        answered.clear()
+        for conversation_id in due:
+            answer(context, conversation_id)
+            answered.add(conversation_id)
+            if context.stopping.is_set() or time.monotonic() - looked_at > LOOK_AGAIN_SECONDS:
+                break
+    context.queues.reply()
 
 
 def answer(context: Context, conversation_id: int, *, may_ask: bool = True) -> None:
@@ -63,7 +93,7 @@ def answer(context: Context, conversation_id: int, *, may_ask: bool = True) -> N
         begin_anew(work)
     except HandedBack:
         release(work)
-        context.queues.reply([work.id], at_front=True)
+        context.queues.reply()
     except Cancelled:
         release(work)
         ring_for_the_rest(work)
@@ -186,10 +216,10 @@ def still_ours(work: Work) -> bool:
 
 
 def begin_anew(work: Work) -> None:
-    """After the customer's quiet period, and before other customers: this one was already being served."""
+    """After the customer's quiet period; by then nobody has waited longer, for this one was already being served."""
     context = work.context
     with transaction(context.db) as db:
         conversations.restart(db, work.id)
         conversations.release(db, work.id, work.owner)
         conversation = conversations.get(db, work.id)
-    context.bells.reply_at({work.id: conversation.reply_due_at}, at_front=True)
+    context.bells.reply_at({work.id: conversation.reply_due_at})

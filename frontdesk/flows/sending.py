@@ -46,15 +46,8 @@ def send_conversation(context: Context, conversation_id: int) -> int:
         message = outbox.head(context.db, conversation_id, context.now())
         if message is None or message.state != "queued":
             break  # nothing to do, or somebody else is at it
-        wait_seconds = _wait_before(context, message)
-        if wait_seconds is None:
+        if not _wait_for_its_turn(context, message):
             break
-        if wait_seconds > NAP_SECONDS:
-            context.bells.send_at({conversation_id: context.now() + wait_seconds})
-            break
-        if wait_seconds > 0:
-            time.sleep(wait_seconds)
-            continue
         owner = uuid.uuid4().hex
         claimed = outbox.claim(context.db, message, owner, context.now(), _lease_seconds(context))
         if claimed is None:
@@ -64,16 +57,28 @@ def send_conversation(context: Context, conversation_id: int) -> int:
     return calls
 
 
-def _wait_before(context: Context, message: Outbound) -> float | None:
-    """Seconds until this message may go; None where only an operator can let it go."""
+def _wait_for_its_turn(context: Context, message: Outbound) -> bool:
+    """True when the message may go now. False: a bell rings for it later, or only an operator can let it go."""
     number = numbers.get(context.db, message.number_id)
     if number.stopped_at is not None:
-        return None
-    ahead = message.due_at - context.now()
-    if ahead > 0:
-        return ahead
+        return False
+    if not _nap(context, message, message.due_at - context.now()):
+        return False
     conversation = conversations.get(context.db, message.conversation_id)
-    return context.limits.take(number.id, conversation.contact_id, number.messages_per_second)
+    return _nap(
+        context,
+        message,
+        context.limits.take(number.id, conversation.contact_id, number.messages_per_second, NAP_SECONDS),
+    )
+
+
+def _nap(context: Context, message: Outbound, seconds: float) -> bool:
+    if seconds > NAP_SECONDS:
+        context.bells.send_at({message.conversation_id: context.now() + seconds})
+        return False
+    if seconds > 0:
+        time.sleep(seconds)
+    return True
 
 
 def _lease_seconds(context: Context) -> float:

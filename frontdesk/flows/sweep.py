@@ -1,4 +1,4 @@
-"""The sweep: what SQLite says is due and no job carries gets a job. It makes every lost bell, job and process good."""
+"""The sweep: what SQLite says is due is rung for again. It makes every lost bell, job and process good."""
 
 import logging
 
@@ -18,9 +18,9 @@ def sweep(context: Context) -> None:
         context.queues.drain()
     _settle_sends(context)
     now = context.now()
-    _ring_each("send", outbox.to_send(context.db, now), context.queues.carried("high", "send"), context.queues.send)
-    due = conversations.due(context.db, now, context.settings.lease_seconds)
-    _ring_each("reply", due, context.queues.carried("default", "reply"), context.queues.reply)
+    context.queues.send(outbox.to_send(context.db, now))
+    if conversations.due(context.db, now, context.settings.lease_seconds, limit=1):
+        context.queues.reply(force=not context.queues.depth("default"))
     if _model_should_be_tried(context, now):
         context.queues.warm_up()
 
@@ -33,13 +33,6 @@ def _settle_sends(context: Context) -> None:
         again = [message.id for message in unproven if sending.settle_unproven(context, db, message, now)]
     if abandoned or unproven:
         log.info("sweep: %s abandoned sends parked, %s unproven ones sent again", abandoned, len(again))
-
-
-def _ring_each(kind: str, due: list[int], carried: set[int], ring) -> None:
-    lost = [id_ for id_ in due if id_ not in carried]
-    if lost:
-        log.info("sweep: %s %s jobs were missing", len(lost), kind)
-        ring(lost)
 
 
 def _model_should_be_tried(context: Context, now: float) -> bool:

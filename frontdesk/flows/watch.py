@@ -116,7 +116,7 @@ def ring_for_the_rest(work: Work) -> None:
     if conversation is None or conversation.waiting_since is None or conversation.state != "bot":
         return
     if conversation.reply_due_at <= context.now():
-        context.queues.reply([work.id])
+        context.queues.reply()
     else:
         context.bells.reply_at({work.id: conversation.reply_due_at})
 

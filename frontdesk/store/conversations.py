@@ -199,7 +199,7 @@ def person_no_longer_needed(db: sqlite3.Connection, conversation_id: int, reason
 
 
 def due(db: sqlite3.Connection, now: float, lease_seconds: float, limit: int = 1000) -> list[int]:
-    """Conversations whose answer is due and which nobody is writing: what the sweep must find a job for."""
+    """Conversations whose answer is due and which nobody is writing, the longest waiting first."""
     return [
         row["id"]
         for row in db.execute(
@@ -208,7 +208,7 @@ def due(db: sqlite3.Connection, now: float, lease_seconds: float, limit: int = 1
             WHERE waiting_since IS NOT NULL AND state = 'bot'
                 AND (reply_due_at <= :now OR reply_due_at > :now + {FURTHEST_DUE_SECONDS})
                 AND {CLAIM_IS_FREE}
-            ORDER BY reply_due_at LIMIT :limit
+            ORDER BY waiting_since LIMIT :limit
             """,
             {"now": now, "lease_seconds": lease_seconds, "limit": limit},
         )

@@ -31,9 +31,8 @@ def connect(settings: Settings) -> sqlite3.Connection:
 
 def connection(settings: Settings) -> sqlite3.Connection:
     """This thread's connection in this process, made on first use. A forked child gets its own: SQLite forbids sharing."""
-    owner = (os.getpid(), settings.database_path)
-    if getattr(_local, "owner", None) != owner:
-        _local.db, _local.owner = connect(settings), owner
+    if getattr(_local, "settings", None) is not settings or _local.process != os.getpid():
+        _local.db, _local.settings, _local.process = connect(settings), settings, os.getpid()
     return _local.db
 
 
