@@ -32,6 +32,7 @@ RESULT_TTL_SECONDS = 60
 FAILURE_TTL_SECONDS = 7 * 24 * 3600
 
 RedisError = redis.RedisError
+Connection = redis.Redis
 
 
 class FrontdeskJob(Job):
@@ -290,22 +291,37 @@ return '0'
 PAIR_INTERVAL_SECONDS, PAIR_BURST = 6, 45
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Once every `interval_seconds`, of which up to `burst` may come at once. `name` says of what: `limit:<name>`."""
+
+    name: str
+    interval_seconds: float
+    burst: float
+
+
 class Limits:
-    """How fast a number may send, in all and to one person, shared by every process through Redis."""
+    """How often something may happen, shared by every process through Redis: sends of a number, attempts to log in."""
 
     def __init__(self, connection: redis.Redis):
         self.redis = connection
         self._take = connection.register_script(_TAKE)
 
     def take(self, number_id: int, contact_id: int, messages_per_second: float) -> float:
-        """0: go, one message is counted. Otherwise nothing is counted and it says how many seconds to wait."""
-        burst = max(1, messages_per_second / 8)
-        return float(
-            self._take(
-                keys=[f"limit:{number_id}", f"limit:{number_id}:{contact_id}"],
-                args=[1 / messages_per_second, burst, PAIR_INTERVAL_SECONDS, PAIR_BURST],
-            )
+        """One message of a number to one person. 0: go. Otherwise it says how many seconds to wait."""
+        return self.count(
+            Rate(f"{number_id}", 1 / messages_per_second, max(1, messages_per_second / 8)),
+            Rate(f"{number_id}:{contact_id}", PAIR_INTERVAL_SECONDS, PAIR_BURST),
         ) or self._paused(number_id)
+
+    def count(self, *rates: Rate) -> float:
+        """0: go, it is counted for every rate. Otherwise nothing is counted and it says how many seconds to wait."""
+        args = [number for rate in rates for number in (rate.interval_seconds, rate.burst)]
+        return float(self._take(keys=[f"limit:{rate.name}" for rate in rates], args=args))
+
+    def forgive(self, rate: Rate) -> None:
+        """What was counted for this rate is forgotten."""
+        self.redis.delete(f"limit:{rate.name}")
 
     def pause(self, number_id: int, seconds: float) -> None:
         """The provider said 'slower': nothing of this number goes out for so long."""
