@@ -43,9 +43,10 @@
   // --- questions: <form data-confirm="…" data-confirm-label="…">, and hx-confirm ----------------------------------------
   const dialog = document.getElementById("confirm");
 
-  function ask(question, label, then) {
+  function ask(question, label, isGrave, then) {
     document.getElementById("confirm-text").textContent = question;
     document.getElementById("confirm-yes").textContent = label || "Go on";
+    document.getElementById("confirm-yes").className = `button ${isGrave ? "danger" : "primary"}`;
     dialog.returnValue = "";
     dialog.addEventListener("close", () => dialog.returnValue === "yes" && then(), { once: true });
     dialog.showModal();
@@ -57,7 +58,8 @@
     if (!asked.dataset.confirm || form.dataset.confirmed) return delete form.dataset.confirmed;
     event.preventDefault();
     event.stopImmediatePropagation();
-    ask(asked.dataset.confirm, asked.dataset.confirmLabel, () => {
+    const isGrave = !!(submitter || form.querySelector("button"))?.classList.contains("danger");
+    ask(asked.dataset.confirm, asked.dataset.confirmLabel, isGrave, () => {
       form.dataset.confirmed = "yes";
       form.requestSubmit(submitter);
     });
@@ -66,7 +68,8 @@
   document.addEventListener("htmx:confirm", (event) => {
     if (!event.detail.question) return;
     event.preventDefault();
-    ask(event.detail.question, event.detail.elt.dataset.confirmLabel, () => event.detail.issueRequest(true));
+    const element = event.detail.elt;
+    ask(event.detail.question, element.dataset.confirmLabel, element.classList.contains("danger"), () => event.detail.issueRequest(true));
   });
 
   // --- clicks -------------------------------------------------------------------------------------------------------------
