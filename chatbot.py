@@ -6,18 +6,24 @@ Webhooks are taken by frontdesk/web/webhook.py before Flask sees them.
 import hmac
 import logging
 
-from flask import Flask, Response, jsonify, render_template, request
+from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
+from frontdesk.flows.context import Context, make as make_context
 from frontdesk.settings import Settings
-from frontdesk.web import webhook
+from frontdesk.web import access, add_desk, errors, webhook
+from frontdesk.web.errors import error_response
 
 log = logging.getLogger(__name__)
 
 # A webhook that Redis cannot take in this time is better refused: Meta sends it again.
 REDIS_TIMEOUT_SECONDS = 3
+
+# A page that must write while another process holds the database gives up after this time.
+PAGE_BUSY_SECONDS = 3
 
 CONTENT_POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
@@ -26,22 +32,25 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or settings_module.load()
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = webhook.LARGEST_BODY_BYTES
-    app.config["SECRET_KEY"] = settings.derived_secret("session cookies")
+    app.config["SECRET_KEY"] = settings.derived_secret("session cookies")  # of flashes only: log-ins are rows
+    app.config["SESSION_COOKIE_NAME"] = "frontdesk_flashes"
+    app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
+    app.config["SESSION_COOKIE_SECURE"] = not settings.development
     connection = queues.connect(settings.redis_address, timeout_seconds=REDIS_TIMEOUT_SECONDS, retry=False)
-    _add_webhook(app, settings, queues.Inbox(connection), queues.Queues(connection))
+    context = make_context(settings, connection, busy_seconds=PAGE_BUSY_SECONDS)
+    _believe_proxies(app, settings.trusted_proxies)
+    _add_webhook(app, settings, context.inbox, context.queues)
     _add_health(app, connection)
-    _add_pages(app, settings)
+    _add_pages(app, settings, context)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _own_error)
     return app
 
 
-def error_response(status: int, code: str, message: str, field: str | None = None) -> tuple[Response, int]:
-    """The one shape of an error: {"error": {"code", "message", "field"?}}."""
-    error = {"code": code, "message": message}
-    if field:
-        error["field"] = field
-    return jsonify(error=error), status
+def _believe_proxies(app: Flask, count: int) -> None:
+    """Only so many hops of X-Forwarded-For and -Proto: with more, a visitor could write their own address."""
+    if count:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=0)
 
 
 def _add_webhook(app: Flask, settings: Settings, inbox: queues.Inbox, work: queues.Queues) -> None:
@@ -73,16 +82,14 @@ def _add_health(app: Flask, connection) -> None:
         return jsonify(status="ready")
 
 
-def _add_pages(app: Flask, settings: Settings) -> None:
+def _add_pages(app: Flask, settings: Settings, context: Context) -> None:
     if settings.development:
         from frontdesk.flows import diagnosis
         from frontdesk.web.simulator import simulator_pages
 
         app.register_blueprint(simulator_pages(settings.simulator_url, notice=lambda: diagnosis.notice(settings)))
 
-    @app.get("/")
-    def front_page():
-        return render_template("front_page.html", development=settings.development)
+    add_desk(app, context)
 
     @app.after_request
     def keep_scripts_out(response: Response) -> Response:
@@ -92,10 +99,12 @@ def _add_pages(app: Flask, settings: Settings) -> None:
 
 
 def _http_error(error: HTTPException):
+    if errors.is_for_people():
+        return access.lost(error)
     code = (error.name or "error").lower().replace(" ", "_")
     return error_response(error.code or 500, code, error.description or error.name)
 
 
 def _own_error(error: Exception):
-    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    log.error("%s %s failed", request.method, errors.place(), exc_info=error)
     return error_response(500, "internal_error", "Something went wrong here; it was written to the log.")

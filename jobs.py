@@ -3,37 +3,19 @@
 RQ's results and retries decide nothing here: the rows do, and the sweep finds whatever a lost job leaves undone.
 """
 
-from functools import cache, partial
+from functools import cache
 
-from frontdesk import channels, queues
+from frontdesk import queues
 from frontdesk import settings as settings_module
 from frontdesk.flows import early, inbound, model_away, reply as replying, sending, sweep as sweeping
-from frontdesk.flows.context import Context
-from frontdesk.ollama import Ollama
+from frontdesk.flows.context import Context, make as make_context
 
 
 @cache
 def context() -> Context:
     """This process's doors. Made before a worker forks, so that its children find everything in place."""
     settings = settings_module.load()
-    connection = queues.connect(settings.redis_address)
-    return Context(
-        settings=settings,
-        inbox=queues.Inbox(connection),
-        queues=queues.Queues(connection),
-        bells=queues.Bells(connection),
-        limits=queues.Limits(connection),
-        channel=cache(partial(_channel, settings.graph_timeout_seconds)),
-        ollama=Ollama(
-            settings.ollama_host,
-            timeout_seconds=settings.ollama_timeout_seconds,
-            load_timeout_seconds=settings.ollama_load_timeout_seconds,
-        ),
-    )
-
-
-def _channel(timeout_seconds: float, kind: str) -> channels.Channel:
-    return channels.channel_class(kind)(timeout_seconds)
+    return make_context(settings, queues.connect(settings.redis_address))
 
 
 @cache

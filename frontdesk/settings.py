@@ -166,6 +166,12 @@ class Settings:
     web_port: int = _setting("8000", _whole(1, 65535), "Port the web process listens on.")
     web_workers: int = _setting("2", _whole(1, 64), "Web processes.")
     web_threads: int = _setting("8", _whole(1, 256), "Threads of each web process.")
+    trusted_proxies: int = _setting(
+        "0",
+        _whole(0, 8),
+        "Proxies in front of Frontdesk (1 behind Caddy or nginx): so many are believed what they say of a visitor's address and"
+        " of https. 0: nobody is.",
+    )
     simulator_port: int = _setting("8001", _whole(1, 65535), "Port of the simulator (development only).")
 
     redis_url: str = _setting(
@@ -253,6 +259,12 @@ class Settings:
     @property
     def redis_address(self) -> str:
         return self.redis_url or f"unix://{self.redis_socket}"
+
+    @property
+    def web_url(self) -> str:
+        """Our own pages, as this machine reaches them."""
+        host = "127.0.0.1" if self.web_host in ("0.0.0.0", "::") else self.web_host
+        return f"http://[{host}]:{self.web_port}" if ":" in host else f"http://{host}:{self.web_port}"
 
     @property
     def simulator_url(self) -> str:

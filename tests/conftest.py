@@ -1,5 +1,6 @@
 """What tests share: settings in a folder of their own, a real SQLite, a real Redis on a socket, and flows wired to both."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from frontdesk.flows import first_run
 from frontdesk.flows.context import Context
 from frontdesk.ollama import Ollama
 from frontdesk.store import database
+from tests import desk
 
 # A shell starts what it runs in the background with Ctrl-C ignored, and what tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -123,6 +125,34 @@ def context(settings, db, redis, clock, channel):
         ollama=Ollama("http://127.0.0.1:9", timeout_seconds=20, load_timeout_seconds=20, crash_pause_seconds=0),
         now=clock,
     )
+
+
+@pytest.fixture
+def app(settings, db, redis_address, redis, clock):
+    """The web application on the same SQLite and Redis, with a clock that tests move. Browsers: tests/desk.py."""
+    from chatbot import create_app
+
+    app = create_app(dataclasses.replace(settings, redis_url=redis_address))
+    app.extensions["frontdesk"].now = clock
+    return app
+
+
+@pytest.fixture
+def owner(app):
+    """An owner's browser."""
+    return desk.log_in(app, "owner")
+
+
+@pytest.fixture
+def agent(app):
+    """An agent's browser."""
+    return desk.log_in(app, "agent")
+
+
+@pytest.fixture
+def visitor(app):
+    """A browser in which nobody is logged in."""
+    return desk.visit(app)
 
 
 @pytest.fixture(autouse=True)

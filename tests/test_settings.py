@@ -43,6 +43,7 @@ WRONG = {
     "WEB_PORT": "0",
     "WEB_WORKERS": "two",
     "WEB_THREADS": "1.5",
+    "TRUSTED_PROXIES": "-1",
     "SIMULATOR_PORT": "65536",
     "REDIS_URL": "127.0.0.1:6379",
     "REDIS_APPENDFSYNC": "no",

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import time
 
 import click
 
@@ -15,7 +16,7 @@ from frontdesk import redis_server
 from frontdesk import settings as settings_module
 from frontdesk.cli import frontdesk
 from frontdesk.errors import FrontdeskError, SettingsError
-from frontdesk.flows import first_run
+from frontdesk.flows import first_run, links
 from frontdesk.flows.diagnosis import model_notice
 from frontdesk.settings import ROOT, Settings
 from frontdesk.store import database
@@ -32,7 +33,7 @@ def start() -> None:
     _check_ports(settings)
     _check_redis(settings)
     prepare(settings)
-    for line in [*welcome(settings), model_notice(settings)]:
+    for line in [*welcome(settings), *first_login(settings), model_notice(settings)]:
         if line:
             click.echo(line)
     os.set_inheritable(lock, True)
@@ -140,12 +141,28 @@ def _stop_leftover_redis(settings: Settings) -> None:
 
 def welcome(settings: Settings) -> list[str]:
     """Where to look, one line each."""
-    host = "127.0.0.1" if settings.web_host in ("0.0.0.0", "::") else settings.web_host
-    web = f"http://[{host}]:{settings.web_port}" if ":" in host else f"http://{host}:{settings.web_port}"
+    web = settings.web_url
     if not settings.development:
         return ["Frontdesk starts; Ctrl-C stops it.", f"  Webhook    {web}/webhooks/whatsapp", f"  Health     {web}/health"]
     return [
         "Frontdesk starts; Ctrl-C stops it.",
         f"  Try it     {web}/simulator  (a WhatsApp of your own)",
         f"  Health     {web}/health",
+    ]
+
+
+def first_login(settings: Settings) -> list[str]:
+    """The way in for the first owner, anew at each start as long as nobody has used it."""
+    db = database.connect(settings)
+    try:
+        with database.transaction(db):
+            token = links.first_run(db, time.time())
+    finally:
+        db.close()
+    if token is None:
+        return []
+    return [
+        f"  Log in     {settings.web_url}/first-run/{token}",
+        "             makes you the owner; it is good once, for 24 hours"
+        + ("" if settings.development else ", and under your own domain too"),
     ]

@@ -5,10 +5,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
-from frontdesk.channels import Channel
+from frontdesk import channels
 from frontdesk.ollama import Ollama
-from frontdesk.queues import Bells, Inbox, Limits, Queues
+from frontdesk.queues import Bells, Connection, Inbox, Limits, Queues
 from frontdesk.settings import Settings
 from frontdesk.store import database
 
@@ -18,6 +19,7 @@ class Context:
     """One for each process; safe to share between its threads.
 
     `now` gives UTC epoch seconds. `stopping` is set when the process was asked to end: long work is handed back.
+    `busy_seconds`: how long a write waits for another process' transaction before it fails.
     """
 
     settings: Settings
@@ -25,12 +27,36 @@ class Context:
     queues: Queues
     bells: Bells
     limits: Limits
-    channel: Callable[[str], Channel]
+    channel: Callable[[str], channels.Channel]
     ollama: Ollama
     now: Callable[[], float] = time.time
     stopping: threading.Event = field(default_factory=threading.Event)
+    busy_seconds: float = database.BUSY_SECONDS
 
     @property
     def db(self) -> sqlite3.Connection:
         """This thread's connection."""
-        return database.connection(self.settings)
+        return database.connection(self.settings, self.busy_seconds)
+
+
+def make(settings: Settings, connection: Connection, *, busy_seconds: float = database.BUSY_SECONDS) -> Context:
+    """A process' doors: nothing is opened before it is used."""
+
+    @cache
+    def channel(kind: str) -> channels.Channel:
+        return channels.channel_class(kind)(settings.graph_timeout_seconds)
+
+    return Context(
+        settings=settings,
+        inbox=Inbox(connection),
+        queues=Queues(connection),
+        bells=Bells(connection),
+        limits=Limits(connection),
+        channel=channel,
+        ollama=Ollama(
+            settings.ollama_host,
+            timeout_seconds=settings.ollama_timeout_seconds,
+            load_timeout_seconds=settings.ollama_load_timeout_seconds,
+        ),
+        busy_seconds=busy_seconds,
+    )

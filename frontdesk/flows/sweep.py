@@ -4,7 +4,7 @@ import logging
 
 from frontdesk.flows import sending
 from frontdesk.flows.context import Context
-from frontdesk.store import clients, conversations, models, outbox
+from frontdesk.store import clients, conversations, login_links, models, outbox, user_sessions
 from frontdesk.store.database import transaction
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,9 @@ def _model_should_be_tried(context: Context, now: float) -> bool:
 
 
 def clean(context: Context) -> None:
-    """Nightly: statuses of messages that never became known."""
+    """Nightly: statuses of messages that never became known, log-ins and links that are over."""
+    now = context.now()
     with transaction(context.db) as db:
-        outbox.clean_unmatched(db, context.now() - UNMATCHED_KEPT_SECONDS)
+        outbox.clean_unmatched(db, now - UNMATCHED_KEPT_SECONDS)
+        user_sessions.forget_expired(db, now)
+        login_links.forget_expired(db, now)

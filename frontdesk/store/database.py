@@ -1,7 +1,7 @@
 """How the database is opened, and what a transaction is. The schema is in migrations.py.
 
 WAL: readers never wait for the writer. `synchronous` NORMAL cannot lose a commit to the death of a process, only to a power
-cut, and FULL (SQLITE_SYNCHRONOUS) not even to that. Writers wait up to BUSY_SECONDS for each other.
+cut, and FULL (SQLITE_SYNCHRONOUS) not even to that. Writers wait up to BUSY_SECONDS for each other, pages a shorter time.
 """
 
 import os
@@ -17,10 +17,10 @@ BUSY_SECONDS = 60
 _local = threading.local()
 
 
-def connect(settings: Settings) -> sqlite3.Connection:
+def connect(settings: Settings, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
     """A connection of one's own. May be used from another thread than the one that made it, but by one at a time."""
     db = sqlite3.connect(
-        settings.database_path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=512
+        settings.database_path, timeout=busy_seconds, isolation_level=None, check_same_thread=False, cached_statements=512
     )
     db.row_factory = sqlite3.Row
     db.text_factory = _text
@@ -29,10 +29,12 @@ def connect(settings: Settings) -> sqlite3.Connection:
     return db
 
 
-def connection(settings: Settings) -> sqlite3.Connection:
+def connection(settings: Settings, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
     """This thread's connection in this process, made on first use. A forked child gets its own: SQLite forbids sharing."""
-    if getattr(_local, "settings", None) is not settings or _local.process != os.getpid():
-        _local.db, _local.settings, _local.process = connect(settings), settings, os.getpid()
+    asked = (settings, busy_seconds, os.getpid())
+    kept = getattr(_local, "asked", (None, None, None))
+    if kept[0] is not settings or kept[1:] != asked[1:]:
+        _local.db, _local.asked = connect(settings, busy_seconds), asked
     return _local.db
 
 
@@ -47,6 +49,17 @@ def transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
             db.execute("ROLLBACK")
         raise
     db.execute("COMMIT")
+
+
+@contextmanager
+def without_waiting(db: sqlite3.Connection) -> Iterator[None]:
+    """For writes that may as well be left out: raises sqlite3.OperationalError at once where another one writes."""
+    [busy_milliseconds] = db.execute("PRAGMA busy_timeout").fetchone()
+    db.execute("PRAGMA busy_timeout = 0")
+    try:
+        yield
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {busy_milliseconds}")
 
 
 @contextmanager

@@ -195,6 +195,51 @@ def m002_drafts(db: Database) -> None:
     )
 
 
+@migrations()
+def m003_users(db: Database) -> None:
+    _statements(
+        db,
+        """
+        CREATE TABLE users (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL,
+            email TEXT NOT NULL COLLATE NOCASE UNIQUE,
+            role TEXT NOT NULL CHECK (role IN ('owner', 'agent')),
+            password_hash TEXT NOT NULL,
+            disabled_at REAL,
+            created_at REAL NOT NULL,
+            last_seen_at REAL
+        );
+
+        -- A browser that is logged in. Only the SHA-256 of its cookie is kept, so a copy of the database opens no desk.
+        CREATE TABLE user_sessions (
+            id INTEGER PRIMARY KEY,
+            token_hash TEXT NOT NULL UNIQUE,
+            user_id INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
+            created_at REAL NOT NULL,
+            last_used_at REAL NOT NULL,
+            expires_at REAL NOT NULL,
+            user_agent TEXT NOT NULL,
+            address TEXT NOT NULL
+        );
+        CREATE INDEX user_sessions_user ON user_sessions (user_id);
+
+        -- Links that are good once: the first owner's, an invitation, a new password. Only their SHA-256 is kept.
+        CREATE TABLE login_links (
+            id INTEGER PRIMARY KEY,
+            token_hash TEXT NOT NULL UNIQUE,
+            kind TEXT NOT NULL CHECK (kind IN ('first_run', 'invitation', 'password')),
+            role TEXT CHECK (role IN ('owner', 'agent')),
+            email TEXT COLLATE NOCASE,
+            user_id INTEGER REFERENCES users ON DELETE CASCADE,
+            created_at REAL NOT NULL,
+            expires_at REAL NOT NULL,
+            used_at REAL
+        )
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

@@ -53,3 +53,11 @@ def answered(db: sqlite3.Connection, host: str, model: str, now: float, characte
         """,
         {"host": host, "model": model, "learnt": learnt, "now": now},
     )
+
+
+def away_now(db: sqlite3.Connection, host: str) -> list[tuple[str, str]]:
+    """Models that do not answer, each with the reason."""
+    rows = db.execute(
+        "SELECT model, reason FROM models WHERE host = ? AND away_since IS NOT NULL ORDER BY model", (host,)
+    )
+    return [(row["model"], row["reason"] or "no reason was given") for row in rows]
