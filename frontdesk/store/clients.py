@@ -25,6 +25,13 @@ class Client:
     answer_after_holding: bool
     holding_text: str
     apology_text: str
+    pause_hours: float
+    person_words: str | None
+    person_text: str
+    away_text: str
+    hours: str | None
+    wait_threshold_seconds: float | None
+    wait_text: str
 
 
 def get(db: sqlite3.Connection, client_id: int, settings: Settings) -> Client:
@@ -42,6 +49,13 @@ def get(db: sqlite3.Connection, client_id: int, settings: Settings) -> Client:
         answer_after_holding=bool(_or(row["answer_after_holding"], settings.answer_after_holding)),
         holding_text=row["holding_text"],
         apology_text=row["apology_text"],
+        pause_hours=row["pause_hours"],
+        person_words=row["person_words"],
+        person_text=row["person_text"],
+        away_text=row["away_text"],
+        hours=row["hours"],
+        wait_threshold_seconds=row["wait_threshold_seconds"],
+        wait_text=row["wait_text"],
     )
 
 

@@ -5,7 +5,7 @@ was set back, so it is not believed either. Whoever finishes work must still hol
 """
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 CLAIM_IS_FREE = """
     (claim_owner IS NULL OR claim_expires_at <= :now OR claim_expires_at > :now + 2 * :lease_seconds)
@@ -32,10 +32,17 @@ class Conversation:
     claim_owner: str | None
     claim_expires_at: float | None
     created_at: float
+    taken_at: float | None
+    taken_by: int | None
+    resumes_at: float | None
+    told_wait_at: float | None
+
+
+_COLUMNS = ", ".join(field.name for field in fields(Conversation))
 
 
 def get(db: sqlite3.Connection, conversation_id: int) -> Conversation | None:
-    row = db.execute("SELECT * FROM conversations WHERE id = ?", (conversation_id,)).fetchone()
+    row = db.execute(f"SELECT {_COLUMNS} FROM conversations WHERE id = ?", (conversation_id,)).fetchone()
     return Conversation(*row) if row else None
 
 
@@ -86,7 +93,7 @@ def claim(db: sqlite3.Connection, conversation_id: int, owner: str, now: float, 
         WHERE id = :id AND state = 'bot' AND waiting_since IS NOT NULL
             AND (reply_due_at <= :now OR reply_due_at > :now + {FURTHEST_DUE_SECONDS})
             AND {CLAIM_IS_FREE}
-        RETURNING *
+        RETURNING {_COLUMNS}
         """,
         {"id": conversation_id, "owner": owner, "now": now, "lease_seconds": lease_seconds},
     ).fetchone()
@@ -103,7 +110,7 @@ def claim_early(
         WHERE id = :id AND state = 'bot' AND waiting_since IS NOT NULL
             AND reply_due_at BETWEEN :now + :at_least AND :now + {FURTHEST_DUE_SECONDS}
             AND {CLAIM_IS_FREE}
-        RETURNING *
+        RETURNING {_COLUMNS}
         """,
         {
             "id": conversation_id,
@@ -151,7 +158,8 @@ def settle(db: sqlite3.Connection, conversation_id: int) -> None:
             waiting_since = CASE WHEN still_waits THEN waiting_from END,
             reply_due_at = CASE WHEN still_waits THEN reply_due_at END,
             reply_failures = 0, reply_restarted = 0,
-            held_at = CASE WHEN still_waits THEN held_at END
+            held_at = CASE WHEN still_waits THEN held_at END,
+            told_wait_at = CASE WHEN still_waits THEN told_wait_at END
         FROM (SELECT COUNT(*) > 0 AS still_waits, MIN(created_at) AS waiting_from
               FROM messages WHERE conversation_id = :id AND state = 'waiting')
         WHERE conversations.id = :id
@@ -196,6 +204,84 @@ def person_no_longer_needed(db: sqlite3.Connection, conversation_id: int, reason
         """,
         (conversation_id, reason),
     )
+
+
+def take_over(db: sqlite3.Connection, conversation_id: int, user_id: int | None, now: float, resumes_at: float) -> None:
+    """A person answers from now on. Whoever is writing the bot's answer loses the claim, and with it the right to keep it."""
+    db.execute(
+        """
+        UPDATE conversations SET state = 'human', taken_at = CASE WHEN state = 'human' THEN taken_at ELSE ? END, taken_by = ?,
+            resumes_at = ?, claim_owner = NULL, claim_expires_at = NULL
+        WHERE id = ?
+        """,
+        (now, user_id, resumes_at, conversation_id),
+    )
+
+
+def hand_back(db: sqlite3.Connection, conversation_id: int, now: float) -> bool:
+    """The bot answers again, and what waits is due now. False where no person had it."""
+    return (
+        db.execute(
+            """
+            UPDATE conversations SET state = 'bot', taken_at = NULL, taken_by = NULL, resumes_at = NULL,
+                reply_due_at = CASE WHEN waiting_since IS NOT NULL THEN ? END
+            WHERE id = ? AND state <> 'bot'
+            """,
+            (now, conversation_id),
+        ).rowcount
+        == 1
+    )
+
+
+def close(db: sqlite3.Connection, conversation_id: int) -> None:
+    """Done with, until the customer writes again."""
+    db.execute(
+        """
+        UPDATE conversations SET state = 'closed', taken_at = NULL, taken_by = NULL, resumes_at = NULL, claim_owner = NULL,
+            claim_expires_at = NULL, needs_person_at = NULL, needs_person_reason = NULL
+        WHERE id = ?
+        """,
+        (conversation_id,),
+    )
+
+
+def person_is_there(db: sqlite3.Connection, conversation_id: int) -> None:
+    """Whatever a person was needed for, one has come."""
+    db.execute("UPDATE conversations SET needs_person_at = NULL, needs_person_reason = NULL WHERE id = ?", (conversation_id,))
+
+
+def to_hand_back(db: sqlite3.Connection, now: float, limit: int = 1000) -> list[int]:
+    """Conversations that a person took over and left alone for as long as the client lets them."""
+    rows = db.execute(
+        "SELECT id FROM conversations WHERE state = 'human' AND resumes_at <= ? ORDER BY resumes_at LIMIT ?", (now, limit)
+    )
+    return [row["id"] for row in rows]
+
+
+def told_wait(db: sqlite3.Connection, conversation_id: int, now: float) -> bool:
+    """True for whoever is the first to tell the customer, in this wait."""
+    return (
+        db.execute(
+            """
+            UPDATE conversations SET told_wait_at = ?
+            WHERE id = ? AND told_wait_at IS NULL AND held_at IS NULL AND waiting_since IS NOT NULL
+            """,
+            (now, conversation_id),
+        ).rowcount
+        == 1
+    )
+
+
+def in_line(db: sqlite3.Connection, limit: int = 1000) -> list[Conversation]:
+    """Conversations that the model owes an answer, in the order in which it gives them."""
+    rows = db.execute(
+        f"""
+        SELECT {_COLUMNS} FROM conversations WHERE waiting_since IS NOT NULL AND state = 'bot'
+        ORDER BY claim_owner IS NULL, waiting_since LIMIT ?
+        """,
+        (limit,),
+    )
+    return [Conversation(*row) for row in rows]
 
 
 def due(db: sqlite3.Connection, now: float, lease_seconds: float, limit: int = 1000) -> list[int]:

@@ -60,9 +60,9 @@ def add_inbound(
     return row["id"] if row else None
 
 
-def add_echo(db: sqlite3.Connection, conversation_id: int, number_id: int, echo: Echo, at: float, now: float) -> None:
-    """What the business itself sent from its phone: part of the history, nothing of ours to send."""
-    db.execute(
+def add_echo(db: sqlite3.Connection, conversation_id: int, number_id: int, echo: Echo, at: float, now: float) -> bool:
+    """What the business itself sent from its phone: part of the history, nothing of ours to send. False: it is here already."""
+    added = db.execute(
         """
         INSERT INTO messages (
             conversation_id, number_id, direction, state, kind, purpose, text, raw, external_id, provider_at, created_at,
@@ -72,6 +72,7 @@ def add_echo(db: sqlite3.Connection, conversation_id: int, number_id: int, echo:
         """,
         (conversation_id, number_id, echo.kind, exact(echo.text), json.dumps(echo.raw), echo.external_id, at, now, at),
     )
+    return added.rowcount == 1
 
 
 def conversation_of(db: sqlite3.Connection, number_id: int, external_id: str) -> int | None:
@@ -134,6 +135,49 @@ def anything_waiting_besides(db: sqlite3.Connection, conversation_id: int, ids: 
 def mark_waiting_as(db: sqlite3.Connection, ids: list[int], state: str) -> None:
     """`state`: 'answered', or 'unanswered' where a person must."""
     db.executemany("UPDATE messages SET state = ? WHERE id = ? AND state = 'waiting'", [(state, id_) for id_ in ids])
+
+
+def answered_by_person(db: sqlite3.Connection, conversation_id: int) -> None:
+    """Everything that waited for an answer, or that the model left to a person, has one."""
+    db.execute(
+        """
+        UPDATE messages SET state = 'answered'
+        WHERE conversation_id = ? AND direction = 'in' AND state IN ('waiting', 'unanswered')
+        """,
+        (conversation_id,),
+    )
+
+
+def of_other_people_since(db: sqlite3.Connection, conversation_id: int, message_id: int, user_id: int) -> list[int]:
+    """Ids of what other people of the business wrote here after this message."""
+    rows = db.execute(
+        """
+        SELECT id FROM messages
+        WHERE conversation_id = ? AND id > ? AND direction = 'out' AND purpose IN ('person', 'phone_app') AND user_id IS NOT ?
+        """,
+        (conversation_id, message_id, user_id),
+    )
+    return [row["id"] for row in rows]
+
+
+def seconds_to_a_person(db: sqlite3.Connection, client_id: int, limit: int = 20) -> list[float]:
+    """How long the newest answers of people took, each from the oldest customer's message since the answer before."""
+    rows = db.execute(
+        """
+        SELECT answer.created_at - (
+            SELECT MIN(asked.created_at) FROM messages AS asked
+            WHERE asked.conversation_id = answer.conversation_id AND asked.direction = 'in' AND asked.id < answer.id
+                AND asked.id > COALESCE((
+                    SELECT MAX(before.id) FROM messages AS before
+                    WHERE before.conversation_id = answer.conversation_id AND before.id < answer.id
+                        AND before.direction = 'out' AND before.purpose <> 'holding'), 0)) AS seconds
+        FROM (
+            SELECT messages.id, conversation_id, messages.created_at FROM messages JOIN numbers ON numbers.id = number_id
+            WHERE purpose = 'person' AND client_id = ? ORDER BY messages.id DESC LIMIT ?) AS answer
+        """,
+        (client_id, limit),
+    )
+    return [row["seconds"] for row in rows if row["seconds"] is not None]
 
 
 def history(db: sqlite3.Connection, conversation_id: int, limit: int) -> tuple[list[Turn], int]:

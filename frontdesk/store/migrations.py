@@ -240,6 +240,69 @@ def m003_users(db: Database) -> None:
     )
 
 
+@migrations()
+def m004_take_over(db: Database) -> None:
+    _statements(
+        db,
+        """
+        ALTER TABLE conversations ADD COLUMN taken_at REAL;
+        -- a user's id; NULL with `taken_at` set: by the phone app, or the customer asked for a person
+        ALTER TABLE conversations ADD COLUMN taken_by INTEGER;
+        -- when the bot answers again of itself
+        ALTER TABLE conversations ADD COLUMN resumes_at REAL;
+        ALTER TABLE conversations ADD COLUMN told_wait_at REAL;
+        CREATE INDEX conversations_resume ON conversations (resumes_at) WHERE state = 'human';
+
+        ALTER TABLE clients ADD COLUMN pause_hours REAL NOT NULL DEFAULT 12;
+        -- words with which a customer asks for a person, one on each line; NULL: the usual ones of many languages
+        ALTER TABLE clients ADD COLUMN person_words TEXT;
+        ALTER TABLE clients ADD COLUMN person_text TEXT NOT NULL
+            DEFAULT 'Thank you. A person will answer you here. You can expect that by {when}.';
+        ALTER TABLE clients ADD COLUMN away_text TEXT NOT NULL
+            DEFAULT 'Thank you. A person will answer you here. We are open again from {when}.';
+        -- opening hours, JSON: {"mon": [["09:00", "18:00"]], …}; NULL: always open
+        ALTER TABLE clients ADD COLUMN hours TEXT;
+        -- NULL: a customer is never told how long the answer will take
+        ALTER TABLE clients ADD COLUMN wait_threshold_seconds REAL DEFAULT 180;
+        ALTER TABLE clients ADD COLUMN wait_text TEXT NOT NULL
+            DEFAULT 'Many people are writing right now. You will have your answer by {when}.';
+
+        ALTER TABLE messages ADD COLUMN user_id INTEGER;
+
+        ALTER TABLE models ADD COLUMN answer_seconds REAL;
+        ALTER TABLE models ADD COLUMN tokens_per_second REAL;
+
+        CREATE TABLE notes (
+            id INTEGER PRIMARY KEY,
+            conversation_id INTEGER NOT NULL REFERENCES conversations ON DELETE CASCADE,
+            user_id INTEGER NOT NULL,
+            text TEXT NOT NULL,
+            created_at REAL NOT NULL
+        );
+        CREATE INDEX notes_conversation ON notes (conversation_id, id);
+
+        CREATE TABLE canned_answers (
+            id INTEGER PRIMARY KEY,
+            client_id INTEGER REFERENCES clients ON DELETE CASCADE,
+            shortcut TEXT NOT NULL,
+            text TEXT NOT NULL
+        );
+        CREATE UNIQUE INDEX canned_answers_shortcut ON canned_answers (COALESCE(client_id, 0), shortcut);
+
+        -- An answer that an agent asked the model for; they edit it, nothing of it is sent by itself.
+        CREATE TABLE suggestions (
+            id INTEGER PRIMARY KEY,
+            conversation_id INTEGER NOT NULL REFERENCES conversations ON DELETE CASCADE,
+            user_id INTEGER NOT NULL,
+            hint TEXT NOT NULL,
+            state TEXT NOT NULL DEFAULT 'wanted' CHECK (state IN ('wanted', 'ready', 'failed')),
+            text TEXT NOT NULL DEFAULT '',
+            created_at REAL NOT NULL
+        )
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

@@ -65,17 +65,29 @@ def queue_text(
     purpose: str,
     now: float,
     reply_to_external_id: str | None = None,
+    user_id: int | None = None,
 ) -> int:
-    """`purpose`: 'answer' (the model's), 'holding', 'person'."""
+    """`purpose`: 'answer' (the model's), 'holding' (what is said while somebody waits), 'person' (of the user `user_id`)."""
     return db.execute(
         """
         INSERT INTO messages (
             conversation_id, number_id, direction, state, kind, purpose, text, public_id, reply_to_external_id, provider_at,
-            created_at, due_at)
-        VALUES (?, ?, 'out', 'queued', 'text', ?, CAST(? AS TEXT), ?, ?, ?, ?, ?)
+            created_at, due_at, user_id)
+        VALUES (?, ?, 'out', 'queued', 'text', ?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?)
         """,
-        (conversation_id, number_id, purpose, exact(text), uuid.uuid4().hex, reply_to_external_id, now, now, now),
+        (conversation_id, number_id, purpose, exact(text), uuid.uuid4().hex, reply_to_external_id, now, now, now, user_id),
     ).lastrowid
+
+
+def withdraw_answers(db: sqlite3.Connection, conversation_id: int) -> int:
+    """What the model wrote and nobody has begun to send is not sent. Returns how many messages that were."""
+    return db.execute(
+        f"""
+        UPDATE messages SET state = 'withdrawn', due_at = NULL
+        WHERE conversation_id = ? AND {OPEN} AND state = 'queued' AND attempt = 0 AND purpose IN ('answer', 'holding')
+        """,
+        (conversation_id,),
+    ).rowcount
 
 
 def head(db: sqlite3.Connection, conversation_id: int, now: float) -> Outbound | None:
