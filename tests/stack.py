@@ -23,6 +23,7 @@ import requests
 
 from frontdesk import settings as settings_module
 from frontdesk.cli.start import prepare
+from frontdesk.flows import links
 from frontdesk.store import database
 
 ROOT = Path(__file__).parent.parent
@@ -164,6 +165,14 @@ class Stack:
             process.terminate()
         for name in list(self.processes):
             self.stop(name)
+
+    def first_run_url(self) -> str:
+        """Where the first owner is made; bin/start prints such a link."""
+        db = self.database()
+        with database.transaction(db):
+            token = links.first_run(db, time.time())
+        db.close()
+        return f"{self.web_url}/first-run/{token}"
 
     # --- breaking things ------------------------------------------------------------------------------------------------------
 

@@ -105,6 +105,11 @@ def test_what_was_typed_into_an_expired_form_is_shown_for_copying_but_no_passwor
     assert "geheim!" not in page.text and ">old<" not in page.text
 
 
+def test_a_browser_without_cookies_is_told_what_it_lacks(app):
+    page = visit(app).post("/login", data={"email": "mina@example.com"})
+    assert page.status_code == 403 and "open the desk over https" in page.text and "mina@example.com" in page.text
+
+
 def test_a_form_sent_after_the_log_in_ended_keeps_the_words(app, visitor):
     page = visitor.post("/account", data={"name": "Careful words"})
     assert page.status_code == 401 and "Careful words" in page.text and "/login" in page.text
