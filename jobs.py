@@ -7,7 +7,7 @@ from functools import cache
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import early, inbound, model_away, reply as replying, sending, sweep as sweeping
+from frontdesk.flows import early, inbound, model_away, reply as replying, sending, suggest as suggesting, sweep as sweeping
 from frontdesk.flows.context import Context, make as make_context
 
 
@@ -36,6 +36,11 @@ def reply() -> None:
 def begin_early(conversation_id: int) -> None:
     """documents · the answer as a draft, while the model is idle and the customer's quiet period lasts."""
     early.begin_early(context(), conversation_id)
+
+
+def suggest(suggestion_id: int) -> None:
+    """documents · a draft that an agent asked for."""
+    suggesting.write(context(), suggestion_id)
 
 
 def keep_draft(conversation_id: int) -> None:

@@ -112,6 +112,7 @@ def main() -> None:
             queues=queues.Queues(connection),
             bells=queues.Bells(connection),
             limits=queues.Limits(connection),
+            presence=queues.Presence(connection),
             channel=lambda kind: channel,
             ollama=Ollama(settings.ollama_host),
         )

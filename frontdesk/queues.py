@@ -199,6 +199,10 @@ class Queues:
         """Behind every answer that is due (`documents` is served when `default` is empty), before other documents."""
         self.put("documents", "jobs.begin_early", "early", conversation_id, at_front=True)
 
+    def suggest(self, suggestion_id: int) -> None:
+        """A draft for an agent, who waits: before other documents."""
+        self.put("documents", "jobs.suggest", "suggest", suggestion_id, at_front=True)
+
     def early_begun(self) -> bool:
         """Whether a conversation already stands in line for beginning early."""
         return any(id_.startswith(b"early-") for id_ in self.redis.lrange(self._queues["documents"].key, 0, -1))
@@ -396,3 +400,26 @@ def scheduler_alive(connection: redis.Redis) -> bool:
 def jittered(seconds: float) -> float:
     """`seconds`, up to a fifth more: many that failed together do not come back together."""
     return seconds * random.uniform(1, 1.2)
+
+
+class Presence:
+    """Who looks at a conversation now. Gone with Redis, and a few seconds after its page was closed."""
+
+    SECONDS = 15
+
+    def __init__(self, connection: redis.Redis):
+        self.redis = connection
+
+    def seen(self, conversation_id: int, user_id: int, now: float, *, writing: bool) -> dict[int, bool]:
+        """This user is here; the others who are, and whether each is writing."""
+        key = f"presence:{conversation_id}"
+        pipeline = self.redis.pipeline(transaction=False)
+        pipeline.hset(key, str(user_id), f"{now + self.SECONDS}:{int(writing)}")
+        pipeline.expire(key, self.SECONDS)
+        pipeline.hgetall(key)
+        found = {}
+        for other, value in pipeline.execute()[2].items():
+            until, _, is_writing = value.decode().partition(":")
+            if int(other) != user_id and float(until) > now:
+                found[int(other)] = is_writing == "1"
+        return found

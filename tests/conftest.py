@@ -121,6 +121,7 @@ def context(settings, db, redis, clock, channel):
         queues=queues.Queues(redis),
         bells=queues.Bells(redis),
         limits=queues.Limits(redis),
+        presence=queues.Presence(redis),
         channel=lambda kind: channel,
         ollama=Ollama("http://127.0.0.1:9", timeout_seconds=20, load_timeout_seconds=20, crash_pause_seconds=0),
         now=clock,

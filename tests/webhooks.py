@@ -45,3 +45,9 @@ def status(name: str, external_id: str, callback_data: str | None = None, at: fl
 
 def statuses(*made: dict) -> bytes:
     return body(change(statuses=list(made)))
+
+
+def echo(words: str, to: str = "4915112345678", id: str | None = None, at: float = 1_790_000_000) -> bytes:
+    """What the business wrote in its phone app."""
+    message = {**text(words, sender="15550100001", id=id, at=at), "to": to}
+    return body(change("smb_message_echoes", message_echoes=[message]))

@@ -9,7 +9,7 @@ from functools import cache
 
 from frontdesk import channels
 from frontdesk.ollama import Ollama
-from frontdesk.queues import Bells, Connection, Inbox, Limits, Queues
+from frontdesk.queues import Bells, Connection, Inbox, Limits, Presence, Queues
 from frontdesk.settings import Settings
 from frontdesk.store import database
 
@@ -27,6 +27,7 @@ class Context:
     queues: Queues
     bells: Bells
     limits: Limits
+    presence: Presence
     channel: Callable[[str], channels.Channel]
     ollama: Ollama
     now: Callable[[], float] = time.time
@@ -52,6 +53,7 @@ def make(settings: Settings, connection: Connection, *, busy_seconds: float = da
         queues=Queues(connection),
         bells=Bells(connection),
         limits=Limits(connection),
+        presence=Presence(connection),
         channel=channel,
         ollama=Ollama(
             settings.ollama_host,

@@ -20,8 +20,9 @@ from frontdesk.channels import (
     Rejected,
     StatusChange,
 )
-from frontdesk.flows import sending
+from frontdesk.flows import sending, take_over
 from frontdesk.flows.context import Context
+from frontdesk.flows.person_words import asks_for_person
 from frontdesk.queues import InboxEntry
 from frontdesk.store import clients, contacts, conversations, events, messages, numbers
 from frontdesk.store.database import savepoint, transaction
@@ -39,6 +40,7 @@ class Consequences:
     """What is left to do once the rows are written: conversations that may wait for an answer, and what statuses brought."""
 
     to_answer: set[int] = field(default_factory=set)
+    to_send: set[int] = field(default_factory=set)
     aftermaths: list[sending.Aftermath] = field(default_factory=list)
 
 
@@ -71,6 +73,7 @@ def ring(context: Context, consequences: Consequences) -> None:
     context.bells.reply_at(later)
     if later and context.settings.early_start and not context.queues.depth("default"):
         _begin_early(context, later)
+    context.queues.send(consequences.to_send)
     for aftermath in consequences.aftermaths:
         aftermath.carry_out(context)
 
@@ -142,6 +145,9 @@ def _message(context, db, number: numbers.Number, event: InboundMessage, receive
             latest=client.longest_wait_seconds,
             now=received_at,
         )
+        if waits and asks_for_person(event.text, client.person_words):
+            if take_over.ask_for_person(context, db, conversation_id, client):
+                consequences.to_send.add(conversation_id)
     consequences.to_answer.add(conversation_id)
 
 
@@ -201,7 +207,8 @@ def _status(context, db, number, event: StatusChange, received_at, consequences)
 
 def _echo(context, db, number, event: Echo, received_at, consequences) -> None:
     conversation_id = _conversation(db, number, event.person, received_at)
-    messages.add_echo(db, conversation_id, number.id, event, _when(event.at, received_at), received_at)
+    if messages.add_echo(db, conversation_id, number.id, event, _when(event.at, received_at), received_at):
+        take_over.answered_on_phone(context, db, conversation_id)
 
 
 def _person_changed(context, db, number, event: PersonChanged, received_at, consequences) -> None:

@@ -7,8 +7,8 @@ begins like the last one did.
 
 from collections.abc import Sequence
 from datetime import datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from frontdesk.flows.hours import zone
 from frontdesk.ollama import ModelOptions
 from frontdesk.store.clients import Client
 from frontdesk.store.messages import Turn
@@ -39,15 +39,23 @@ def messages(
     characters_per_token: float | None,
     now: float,
     share: float = 1.0,
+    hint: str = "",
 ) -> list[dict[str, str]]:
-    """The prompt as Ollama's `messages`. `turns`: oldest first, `older` more came before them; `share` of the room to use."""
+    """The prompt as Ollama's `messages`. `turns`: oldest first, `older` more came before them; `share` of the room to use.
+
+    `hint`: what a colleague wants the answer to say.
+    """
     system = f"{client.system_prompt.strip()}\n{RULES.strip()}"
     note = f"It is now {_local_time(now, client.time_zone)}."
+    if hint:
+        note += f" A colleague wants the next answer to say this, in good words: {hint}"
     room = options.num_ctx - options.num_predict - SPARE_TOKENS
     ratio = characters_per_token or USUAL_CHARACTERS_PER_TOKEN
     budget = int((room - 2 * TOKENS_PER_MESSAGE) * ratio * share) - len(system) - len(note)
     kept = _newest_that_fit(turns, older, budget, ratio)
     *before, last = _merged(kept) or [{"role": "user", "content": ""}]
+    if last["role"] == "assistant":  # the customer has not written since: only a colleague asks for an answer then
+        before, last = [*before, last], {"role": "user", "content": "…"}
     return [
         {"role": "system", "content": system},
         *before,
@@ -92,11 +100,8 @@ def _plain(text: str) -> str:
 
 
 def _local_time(now: float, time_zone: str) -> str:
-    try:
-        zone = ZoneInfo(time_zone)
-    except (ZoneInfoNotFoundError, ValueError):
-        zone = ZoneInfo("UTC")
-    return datetime.fromtimestamp(now, zone).strftime("%A, %d %B %Y, %H:%M") + f" ({zone.key})"
+    local = datetime.fromtimestamp(now, zone(time_zone))
+    return local.strftime("%A, %d %B %Y, %H:%M") + f" ({local.tzinfo.key})"
 
 
 def learnt_ratio(sent: list[dict[str, str]], prompt_tokens: int | None, known: float | None) -> float | None:

@@ -195,6 +195,8 @@ def learn(work: Work, asked: list[dict[str, str]], completion: Completion) -> No
         asked, completion.prompt_tokens, models.get(context.db, host, model).characters_per_token
     )
     models.answered(context.db, host, model, context.now(), ratio)
+    speed = completion.output_tokens / completion.output_seconds if completion.output_tokens and completion.output_seconds else None
+    models.took(context.db, host, model, completion.prompt_seconds + completion.output_seconds, speed, context.now())
 
 
 def _apologise_if_late(work: Work, text: str, now: float) -> str:

@@ -2,22 +2,30 @@
 
 import logging
 
-from frontdesk.flows import sending
+from frontdesk.flows import sending, suggest, take_over, waits
 from frontdesk.flows.context import Context
-from frontdesk.store import clients, conversations, login_links, models, outbox, user_sessions
+from frontdesk.store import clients, conversations, login_links, models, outbox, suggestions, user_sessions
 from frontdesk.store.database import transaction
 
 log = logging.getLogger(__name__)
 
 UNMATCHED_KEPT_SECONDS = 30 * 24 * 3600
+DRAFT_IS_LATE_SECONDS = 120
 
 
 def sweep(context: Context) -> None:
-    """Rings again for: the inbox, abandoned and unproven sends, due sends, due answers, a model that is away."""
+    """Rings again for: the inbox, abandoned and unproven sends, due sends and answers, agents' drafts, a model that is away.
+
+    Also what only time brings about: conversations that go back to the bot, customers who are told that it takes long.
+    """
     if context.inbox.length():
         context.queues.drain()
     _settle_sends(context)
     now = context.now()
+    take_over.hand_back_what_was_left(context)
+    waits.tell_who_waits_long(context)
+    for suggestion_id in suggestions.wanted_since(context.db, now - DRAFT_IS_LATE_SECONDS):
+        context.queues.suggest(suggestion_id)
     context.queues.send(outbox.to_send(context.db, now))
     if conversations.due(context.db, now, context.settings.lease_seconds, limit=1):
         context.queues.reply(force=not context.queues.depth("default"))
@@ -49,3 +57,4 @@ def clean(context: Context) -> None:
         outbox.clean_unmatched(db, now - UNMATCHED_KEPT_SECONDS)
         user_sessions.forget_expired(db, now)
         login_links.forget_expired(db, now)
+        suggestions.clean(db, now - suggest.KEPT_SECONDS)

@@ -25,13 +25,13 @@ class Client:
     answer_after_holding: bool
     holding_text: str
     apology_text: str
-    pause_hours: float
-    person_words: str | None
-    person_text: str
-    away_text: str
-    hours: str | None
-    wait_threshold_seconds: float | None
-    wait_text: str
+    pause_hours: float = 12
+    person_words: str | None = None
+    person_text: str = ""
+    away_text: str = ""
+    hours: str | None = None
+    wait_threshold_seconds: float | None = None
+    wait_text: str = ""
 
 
 def get(db: sqlite3.Connection, client_id: int, settings: Settings) -> Client:

@@ -17,3 +17,7 @@ def take(db: sqlite3.Connection, conversation_id: int, message_ids: list[int]) -
         "DELETE FROM drafts WHERE conversation_id = ? RETURNING message_ids, text", (conversation_id,)
     ).fetchone()
     return row["text"] if row and json.loads(row["message_ids"]) == sorted(message_ids) else None
+
+
+def remove(db: sqlite3.Connection, conversation_id: int) -> None:
+    db.execute("DELETE FROM drafts WHERE conversation_id = ?", (conversation_id,))

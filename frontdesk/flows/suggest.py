@@ -1,0 +1,62 @@
+"""A draft that an agent asks the model for. It is shown to them alone, and nothing of it is sent by itself."""
+
+import logging
+
+from frontdesk.errors import ModelError
+from frontdesk.flows import prompt
+from frontdesk.flows.context import Context
+from frontdesk.flows.formatting import whatsapp_text
+from frontdesk.flows.model_away import model_options
+from frontdesk.store import clients, conversations, messages, models, numbers, suggestions
+from frontdesk.store.database import transaction
+from frontdesk.store.messages import Turn
+
+log = logging.getLogger(__name__)
+
+LONGEST_HINT = 500
+KEPT_SECONDS = 7 * 24 * 3600
+
+
+class Stopping(Exception):
+    """This process was asked to end."""
+
+
+def ask_for_draft(context: Context, conversation_id: int, user_id: int, hint: str = "") -> int:
+    """Returns the suggestion's id: its row says when it is ready."""
+    with transaction(context.db) as db:
+        suggestion_id = suggestions.add(db, conversation_id, user_id, hint.strip()[:LONGEST_HINT], context.now())
+    context.queues.suggest(suggestion_id)
+    return suggestion_id
+
+
+def write(context: Context, suggestion_id: int) -> None:
+    """`documents`: after every customer's answer that is due, before other documents."""
+    suggestion = suggestions.get(context.db, suggestion_id)
+    if suggestion is None or suggestion.state != "wanted":
+        return
+    try:
+        text = _ask(context, suggestion)
+    except Stopping:
+        context.queues.suggest(suggestion_id)
+    except ModelError as error:
+        log.warning("no draft for suggestion %s: %s", suggestion_id, error)
+        suggestions.settle(context.db, suggestion_id, "failed", f"The model gave no draft: {error}.")
+    else:
+        suggestions.settle(context.db, suggestion_id, "ready", text)
+
+
+def _ask(context: Context, suggestion: suggestions.Suggestion) -> str:
+    db = context.db
+    conversation = conversations.get(db, suggestion.conversation_id)
+    client = clients.get(db, numbers.get(db, conversation.number_id).client_id, context.settings)
+    before, older = messages.history(db, conversation.id, prompt.LONGEST_HISTORY)
+    turns = [*before, *(Turn(message.id, "in", message.text) for message in messages.waiting(db, conversation.id))]
+    options = model_options(context, client.model)
+    ratio = models.get(db, context.settings.ollama_host, client.model).characters_per_token
+    asked = prompt.messages(client, turns, older, options, ratio, context.now(), hint=suggestion.hint)
+
+    def stop_when_told() -> None:
+        if context.stopping.is_set():
+            raise Stopping
+
+    return whatsapp_text(context.ollama.chat(asked, options, watch=stop_when_told).text)

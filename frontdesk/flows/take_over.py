@@ -1,0 +1,177 @@
+"""People and the bot in one conversation: who answers now, and how it passes from one to the other.
+
+A person's answer is one transaction with everything it means: the bot is paused, what waited is answered, the claim of whoever is
+writing the bot's answer is broken (so that it cannot be kept), and what the bot had queued and nobody has begun to send is withdrawn.
+"""
+
+import sqlite3
+
+from frontdesk.errors import FrontdeskError
+from frontdesk.flows import waits
+from frontdesk.flows.context import Context
+from frontdesk.store import clients, conversations, drafts, messages, notes, numbers, outbox
+from frontdesk.store.clients import Client
+from frontdesk.store.conversations import Conversation
+from frontdesk.store.database import transaction
+
+# WhatsApp's limit for the body of a text.
+LONGEST_TEXT = 4096
+LONGEST_NOTE = 4000
+
+ASKED = "asked"
+
+
+class CannotAnswer(FrontdeskError):
+    """A person's answer was refused, and nothing was queued: `code` for programs, the words for people."""
+
+    def __init__(self, code: str, words: str):
+        self.code = code
+        super().__init__(words)
+
+
+class SomebodyAnswered(CannotAnswer):
+    """Somebody else of the business wrote here since the page was looked at."""
+
+    def __init__(self):
+        super().__init__("somebody_answered", "Somebody else has answered here meanwhile. Read it, then send again if it still fits.")
+
+
+def answer_by_person(
+    context: Context,
+    conversation_id: int,
+    user_id: int,
+    text: str,
+    *,
+    reply_to_external_id: str | None = None,
+    seen_message_id: int | None = None,
+    anyway: bool = False,
+) -> int:
+    """Queue what an agent wrote, and take the conversation over. Returns the message's id. Raises CannotAnswer.
+
+    `seen_message_id`: the newest message on the agent's screen; what a colleague wrote after it stops the answer once,
+    unless `anyway`.
+    """
+    text = text.strip()
+    if not text:
+        raise CannotAnswer("empty", "Write something first.")
+    if len(text) > LONGEST_TEXT:
+        raise CannotAnswer("too_long", f"That is {len(text):,} characters; WhatsApp takes {LONGEST_TEXT:,} at most.")
+    with transaction(context.db) as db:
+        conversation, client = _open(context, db, conversation_id)
+        seen = seen_message_id is not None and not anyway
+        if seen and messages.of_other_people_since(db, conversation_id, seen_message_id, user_id):
+            raise SomebodyAnswered
+        _take(context, db, conversation, client, user_id)
+        message_id = outbox.queue_text(
+            db,
+            conversation_id,
+            conversation.number_id,
+            text,
+            purpose="person",
+            now=context.now(),
+            reply_to_external_id=reply_to_external_id,
+            user_id=user_id,
+        )
+    context.queues.send([conversation_id])
+    return message_id
+
+
+def _open(context: Context, db: sqlite3.Connection, conversation_id: int) -> tuple[Conversation, Client]:
+    """The conversation, if something may be written in it now."""
+    conversation = conversations.get(db, conversation_id)
+    if conversation is None:
+        raise CannotAnswer("unknown", "This conversation is not here.")
+    if (conversation.window_closes_at or 0) <= context.now():
+        raise CannotAnswer(
+            "window_closed",
+            "The customer last wrote over 24 hours ago: WhatsApp allows only a template now, until they write again.",
+        )
+    return conversation, _client(context, db, conversation)
+
+
+def _client(context: Context, db: sqlite3.Connection, conversation: Conversation) -> Client:
+    return clients.get(db, numbers.get(db, conversation.number_id).client_id, context.settings)
+
+
+def _take(context: Context, db: sqlite3.Connection, conversation: Conversation, client: Client, user_id: int | None) -> None:
+    """A person has answered, or is about to."""
+    take_from_bot(context, db, conversation.id, client, user_id)
+    messages.answered_by_person(db, conversation.id)
+    conversations.settle(db, conversation.id)
+    conversations.person_is_there(db, conversation.id)
+
+
+def take_from_bot(
+    context: Context, db: sqlite3.Connection, conversation_id: int, client: Client, user_id: int | None
+) -> None:
+    """The bot is silent from now on; what it owes stays owed. Inside a transaction."""
+    resumes_at = context.now() + client.pause_hours * 3600
+    conversations.take_over(db, conversation_id, user_id, context.now(), resumes_at)
+    outbox.withdraw_answers(db, conversation_id)
+    drafts.remove(db, conversation_id)
+
+
+def take_over(context: Context, conversation_id: int, user_id: int) -> None:
+    """Before writing: the bot keeps still, the customer still waits."""
+    with transaction(context.db) as db:
+        conversation = conversations.get(db, conversation_id)
+        take_from_bot(context, db, conversation_id, _client(context, db, conversation), user_id)
+
+
+def answered_on_phone(context: Context, db: sqlite3.Connection, conversation_id: int) -> None:
+    """The business answered from its phone app. Inside the drain's transaction."""
+    conversation = conversations.get(db, conversation_id)
+    _take(context, db, conversation, _client(context, db, conversation), None)
+
+
+def ask_for_person(context: Context, db: sqlite3.Connection, conversation_id: int, client: Client) -> bool:
+    """The customer wants a person: the bot keeps still, and they hear when one will come. Inside the drain's transaction.
+
+    True if something was queued. Asked again while a person has the conversation, nothing more is said.
+    """
+    conversation = conversations.get(db, conversation_id)
+    conversations.need_person(db, conversation_id, ASKED, context.now())
+    if conversation.state == "human":
+        return False
+    take_from_bot(context, db, conversation_id, client, None)
+    text = waits.person_text(context, client)
+    if text:
+        outbox.queue_text(db, conversation_id, conversation.number_id, text, purpose="holding", now=context.now())
+    return bool(text)
+
+
+def hand_back(context: Context, conversation_id: int) -> bool:
+    """The bot answers again, at once where something waits. False where no person had it."""
+    with transaction(context.db) as db:
+        if not conversations.hand_back(db, conversation_id, context.now()):
+            return False
+        conversations.person_is_there(db, conversation_id)
+        waits_for_bot = conversations.get(db, conversation_id).waiting_since is not None
+    if waits_for_bot:
+        context.queues.reply()
+    return True
+
+
+def hand_back_what_was_left(context: Context) -> int:
+    """From the sweep: conversations that nobody of the desk wrote in for as long as their client lets them."""
+    return sum(hand_back(context, conversation_id) for conversation_id in conversations.to_hand_back(context.db, context.now()))
+
+
+def close(context: Context, conversation_id: int) -> None:
+    """Nothing is owed any more; when the customer writes again it opens by itself, with the bot."""
+    with transaction(context.db) as db:
+        messages.answered_by_person(db, conversation_id)
+        outbox.withdraw_answers(db, conversation_id)
+        drafts.remove(db, conversation_id)
+        conversations.settle(db, conversation_id)
+        conversations.close(db, conversation_id)
+
+
+def add_note(context: Context, conversation_id: int, user_id: int, text: str) -> int:
+    text = text.strip()
+    if not text:
+        raise CannotAnswer("empty", "Write something first.")
+    if len(text) > LONGEST_NOTE:
+        raise CannotAnswer("too_long", f"That is {len(text):,} characters; a note has {LONGEST_NOTE:,} at most.")
+    with transaction(context.db) as db:
+        return notes.add(db, conversation_id, user_id, text, context.now())
