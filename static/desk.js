@@ -19,6 +19,15 @@
     return dated.format(date);
   }
 
+  const unit = (name) => new Intl.NumberFormat(undefined, { style: "unit", unit: name, unitDisplay: "short" });
+  const units = [[86400, unit("day")], [3600, unit("hour")], [60, unit("minute")], [1, unit("second")]];
+
+  function since(date) {
+    const seconds = Math.max(1, (Date.now() - date) / 1000);
+    const [size, format] = units.find(([size]) => seconds >= size);
+    return format.format(Math.floor(seconds / size));
+  }
+
   function daily(date) {
     const midnight = (at) => new Date(at.getFullYear(), at.getMonth(), at.getDate());
     const days = Math.round((midnight(date) - midnight(new Date())) / 86400000);
@@ -26,7 +35,7 @@
     return date.getFullYear() === new Date().getFullYear() ? day.format(date) : dated.format(date);
   }
 
-  const styles = { relative: relatively, clock: (d) => clock.format(d), full: (d) => full.format(d), day: daily };
+  const styles = { relative: relatively, clock: (d) => clock.format(d), full: (d) => full.format(d), day: daily, since };
 
   function showTimes(root) {
     for (const element of root.querySelectorAll("time[data-when]")) {

@@ -93,6 +93,10 @@ def all_of_them(db: sqlite3.Connection, settings: Settings) -> list[Client]:
     return [get(db, id_, settings) for id_ in ids]
 
 
+def names(db: sqlite3.Connection) -> list[tuple[int, str]]:
+    return [(row["id"], row["name"]) for row in db.execute("SELECT id, name FROM clients ORDER BY name")]
+
+
 def models_in_use(db: sqlite3.Connection, settings: Settings) -> list[str]:
     """Every model that some client's answers come from; the setting's own where there is no client yet."""
     rows = db.execute("SELECT DISTINCT COALESCE(model, ?) AS model FROM clients ORDER BY 1", (settings.ollama_model,))

@@ -303,6 +303,46 @@ def m004_take_over(db: Database) -> None:
     )
 
 
+@migrations()
+def m005_inbox(db: Database) -> None:
+    """What the desk's list shows is kept on the conversation: a list over messages would read them all."""
+    _statements(
+        db,
+        """
+        ALTER TABLE conversations ADD COLUMN last_message_id INTEGER;
+        ALTER TABLE conversations ADD COLUMN last_message_at REAL NOT NULL DEFAULT 0;
+        -- customers' messages since somebody of the desk looked
+        ALTER TABLE conversations ADD COLUMN unread INTEGER NOT NULL DEFAULT 0
+        """,
+    )
+    db.conn.execute(
+        """
+        UPDATE conversations SET last_message_id = newest.id, last_message_at = newest.at
+        FROM (SELECT conversation_id, MAX(id) AS id, MAX(created_at) AS at FROM messages GROUP BY conversation_id) AS newest
+        WHERE conversations.id = newest.conversation_id
+        """
+    )
+    db.conn.execute(
+        """
+        CREATE TRIGGER messages_newest AFTER INSERT ON messages BEGIN
+            UPDATE conversations SET last_message_id = NEW.id, last_message_at = NEW.created_at,
+                unread = CASE WHEN NEW.direction = 'out' THEN unread WHEN NEW.kind IN ('reaction', 'system') THEN unread
+                    ELSE unread + 1 END
+            WHERE id = NEW.conversation_id;
+        END
+        """
+    )
+    for name, condition in {
+        "open": "state <> 'closed'",
+        "closed": "state = 'closed'",
+        "human": "state = 'human'",
+        "unread": "unread > 0",
+        "person": "needs_person_at IS NOT NULL",
+    }.items():
+        db.conn.execute(f"CREATE INDEX inbox_{name} ON conversations (last_message_at, id) WHERE {condition}")
+    db.conn.execute("CREATE INDEX inbox_waiting ON conversations (waiting_since, id) WHERE waiting_since IS NOT NULL")
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

@@ -1,0 +1,109 @@
+"""The desk's list of conversations: filters, pages and counts. Everything it orders by stands on the conversation itself."""
+
+import sqlite3
+from dataclasses import dataclass
+
+# Closes within this time, and somebody should still write.
+WINDOW_SOON_SECONDS = 2 * 3600
+
+_SOMEBODY_OWES = "(waiting_since IS NOT NULL OR conversations.state = 'human' OR needs_person_at IS NOT NULL)"
+
+# Word for word the conditions of the partial indices.
+FILTERS = {
+    "open": "conversations.state <> 'closed'",
+    "unread": "unread > 0",
+    "waiting": "waiting_since IS NOT NULL",
+    "person": "needs_person_at IS NOT NULL",
+    "mine": "conversations.state = 'human' AND taken_by = :user_id",
+    "human": "conversations.state = 'human'",
+    "window": f"window_closes_at BETWEEN :now AND :now + {WINDOW_SOON_SECONDS} AND {_SOMEBODY_OWES}",
+    "closed": "conversations.state = 'closed'",
+}
+COUNTED = ("unread", "waiting", "person", "mine", "human", "window")
+
+# Longest waiting first; everything else newest first.
+_OLDEST_FIRST = {"waiting": "waiting_since", "window": "window_closes_at"}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One conversation in the list. `place` is where a following page goes on."""
+
+    id: int
+    name: str | None
+    phone: str | None
+    username: str | None
+    client: str
+    channel: str
+    number: str | None
+    state: str
+    taken_by: int | None
+    unread: int
+    waiting_since: float | None
+    needs_person_at: float | None
+    needs_person_reason: str | None
+    window_closes_at: float | None
+    last_message_at: float
+    last_direction: str | None
+    last_kind: str | None
+    last_state: str | None
+    last_purpose: str | None
+    last_text: str | None
+    place: float
+
+
+def page(
+    db: sqlite3.Connection,
+    which: str,
+    *,
+    now: float,
+    user_id: int,
+    client_id: int | None = None,
+    after: tuple[float, int] | None = None,
+    limit: int = 40,
+) -> list[Item]:
+    """`which`: a name of FILTERS. `after`: `place` and id of the last item of the page before."""
+    place, oldest_first = _OLDEST_FIRST.get(which, "last_message_at"), which in _OLDEST_FIRST
+    sign, direction = (">", "ASC") if oldest_first else ("<", "DESC")
+    rows = db.execute(
+        f"""
+        SELECT conversations.id, contacts.name, contacts.phone, contacts.username, clients.name, channel, display_phone,
+            conversations.state, taken_by, unread, waiting_since, needs_person_at, needs_person_reason, window_closes_at,
+            last_message_at, messages.direction, messages.kind, messages.state, messages.purpose,
+            substr(messages.text, 1, 160), {place}
+        FROM conversations
+        JOIN contacts ON contacts.id = conversations.contact_id
+        JOIN numbers ON numbers.id = conversations.number_id
+        JOIN clients ON clients.id = numbers.client_id
+        LEFT JOIN messages ON messages.id = last_message_id
+        WHERE {FILTERS[which]}
+            AND (:client_id IS NULL OR numbers.client_id = :client_id)
+            AND (:place IS NULL OR ({place}, conversations.id) {sign} (:place, :id))
+        ORDER BY {place} {direction}, conversations.id {direction} LIMIT :limit
+        """,
+        {
+            "now": now,
+            "user_id": user_id,
+            "client_id": client_id,
+            "place": after[0] if after else None,
+            "id": after[1] if after else None,
+            "limit": limit,
+        },
+    )
+    return [Item(*row) for row in rows]
+
+
+def counts(db: sqlite3.Connection, *, now: float, user_id: int) -> dict[str, int]:
+    given = {"now": now, "user_id": user_id}
+    return {
+        which: db.execute(f"SELECT COUNT(*) FROM conversations WHERE {FILTERS[which]}", given).fetchone()[0]
+        for which in COUNTED
+    }
+
+
+def mark_read(db: sqlite3.Connection, conversation_id: int) -> None:
+    db.execute("UPDATE conversations SET unread = 0 WHERE id = ? AND unread > 0", (conversation_id,))
+
+
+def mark_unread(db: sqlite3.Connection, conversation_id: int) -> None:
+    db.execute("UPDATE conversations SET unread = MAX(unread, 1) WHERE id = ?", (conversation_id,))

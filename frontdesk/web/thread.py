@@ -1,0 +1,184 @@
+"""One conversation on the desk: what was said, the composer, and what people do with it."""
+
+import logging
+
+from flask import Blueprint, abort, g, redirect, render_template, request, url_for
+
+from frontdesk import queues
+from frontdesk.flows import suggest, take_over, waits
+from frontdesk.flows.context import Context
+from frontdesk.flows.take_over import CannotAnswer
+from frontdesk.store import canned, conversations, inbox, notes, numbers, suggestions, thread, users
+from frontdesk.store.conversations import Conversation
+from frontdesk.web import access
+from frontdesk.web.inbox import if_changed, list_values
+
+log = logging.getLogger(__name__)
+
+PAGE = 50
+
+
+def thread_pages(context: Context) -> Blueprint:
+    pages = access.protect(Blueprint("thread", __name__))
+
+    @pages.get("/inbox/<int:conversation_id>")
+    def show(conversation_id: int):
+        conversation = _conversation(context, conversation_id)
+        inbox.mark_read(context.db, conversation_id)
+        around = request.args.get("at", type=int)
+        since = thread.start_of_page_around(context.db, conversation_id, around) if around else None
+        values = _recent(context, conversation, since)
+        return render_template(
+            "desk/thread.html",
+            **{**list_values(context), **values},
+            chosen=conversation_id,
+            around=around,
+            canned=canned.of(context.db, values["customer"].client_id),
+            others=thread.other_conversations(context.db, conversation_id),
+            known="",
+        )
+
+    @pages.get("/inbox/<int:conversation_id>/recent")
+    def recent(conversation_id: int):
+        """The newest part of the thread and everything about its state, 204 where it is what `known` says."""
+        conversation = _conversation(context, conversation_id)
+        inbox.mark_read(context.db, conversation_id)
+        since = request.args.get("since", type=int)
+        return if_changed("desk/_recent.html", **_recent(context, conversation, since))
+
+    @pages.get("/inbox/<int:conversation_id>/older")
+    def older(conversation_id: int):
+        _conversation(context, conversation_id)
+        lines = thread.page(context.db, conversation_id, before=request.args.get("before", type=int), limit=PAGE)
+        return render_template("desk/_older.html", conversation_id=conversation_id, **_lines(context, conversation_id, lines))
+
+    @pages.post("/inbox/<int:conversation_id>/answer")
+    def answer(conversation_id: int):
+        _conversation(context, conversation_id)
+        form = request.form
+        try:
+            take_over.answer_by_person(
+                context,
+                conversation_id,
+                g.user.id,
+                form.get("text", ""),
+                reply_to_external_id=form.get("reply_to") or None,
+                seen_message_id=form.get("seen", type=int),
+                anyway=form.get("anyway") == "yes",
+            )
+        except CannotAnswer as error:
+            return _composer(context, conversation_id, error)
+        return _composer(context, conversation_id)
+
+    @pages.post("/inbox/<int:conversation_id>/note")
+    def note(conversation_id: int):
+        _conversation(context, conversation_id)
+        try:
+            take_over.add_note(context, conversation_id, g.user.id, request.form.get("text", ""))
+        except CannotAnswer as error:
+            return _composer(context, conversation_id, error)
+        return _composer(context, conversation_id)
+
+    @pages.post("/inbox/<int:conversation_id>/<action>")
+    def act(conversation_id: int, action: str):
+        _conversation(context, conversation_id)
+        if action == "unread":
+            inbox.mark_unread(context.db, conversation_id)
+            return redirect(url_for("inbox.inbox_page"), 303)
+        if action not in _ACTIONS:
+            abort(404)
+        _ACTIONS[action](context, conversation_id)
+        return redirect(url_for(".show", conversation_id=conversation_id), 303)
+
+    @pages.post("/inbox/<int:conversation_id>/suggest")
+    def ask_model(conversation_id: int):
+        _conversation(context, conversation_id)
+        suggestion_id = suggest.ask_for_draft(context, conversation_id, g.user.id, request.form.get("text", ""))
+        return _suggestion(context, conversation_id, suggestion_id)
+
+    @pages.get("/inbox/<int:conversation_id>/suggestions/<int:suggestion_id>")
+    def suggestion(conversation_id: int, suggestion_id: int):
+        return _suggestion(context, conversation_id, suggestion_id)
+
+    return pages
+
+
+_ACTIONS = {
+    "take": lambda context, id_: take_over.take_over(context, id_, g.user.id),
+    "hand-back": take_over.hand_back,
+    "close": take_over.close,
+    "reopen": take_over.hand_back,
+    "settle": lambda context, id_: conversations.person_is_there(context.db, id_),
+}
+
+
+def _conversation(context: Context, conversation_id: int) -> Conversation:
+    return conversations.get(context.db, conversation_id) or abort(404, "This conversation is not here.")
+
+
+def _recent(context: Context, conversation: Conversation, since: int | None) -> dict:
+    db = context.db
+    lines = thread.page(db, conversation.id, since=since, limit=PAGE)
+    people = {user.id: user.name for user in users.all_of_them(db)}
+    return {
+        **_lines(context, conversation.id, lines),
+        "conversation": conversation,
+        "conversation_id": conversation.id,
+        "customer": thread.customer(db, conversation.id),
+        "expects": waits.expected_seconds(context).get(conversation.id),
+        "people": people,
+        "others_here": _others_here(context, conversation.id, people),
+        "window_open": (conversation.window_closes_at or 0) > context.now(),
+        "now": context.now(),
+    }
+
+
+def _lines(context: Context, conversation_id: int, lines: list[thread.Line]) -> dict:
+    """Messages and notes in the order in which they came, and whether there is more before them."""
+    first = lines[0].id if lines else 0
+    has_older = bool(lines) and bool(thread.page(context.db, conversation_id, before=first, limit=1))
+    begin = lines[0].created_at if has_older else 0
+    noted = [note for note in notes.of(context.db, conversation_id) if note.created_at >= begin]
+    return {
+        "entries": sorted([*lines, *noted], key=lambda entry: entry.created_at),
+        "first": first,
+        "newest": lines[-1].id if lines else 0,
+        "has_older": has_older,
+    }
+
+
+def _others_here(context: Context, conversation_id: int, people: dict[int, str]) -> list[str]:
+    """'Ana is writing', 'Ben is here'. Nobody while Redis is away: it is a courtesy."""
+    writing = request.args.get("writing") == "yes"
+    try:
+        others = context.presence.seen(conversation_id, g.user.id, context.now(), writing=writing)
+    except queues.RedisError as error:
+        log.debug("no presence: %s", type(error).__name__)
+        return []
+    return [f"{people.get(id_, 'Somebody')} is {'writing' if writes else 'here'}" for id_, writes in sorted(others.items())]
+
+
+def _composer(context: Context, conversation_id: int, error: CannotAnswer | None = None):
+    """After sending: an empty composer; after a refusal: the same words, and the reason beside them."""
+    conversation = _conversation(context, conversation_id)
+    html = render_template(
+        "desk/_composer.html",
+        conversation=conversation,
+        conversation_id=conversation_id,
+        window_open=(conversation.window_closes_at or 0) > context.now(),
+        customer=thread.customer(context.db, conversation_id),
+        newest=request.form.get("seen", type=int) or 0,
+        canned=canned.of(context.db, numbers.get(context.db, conversation.number_id).client_id),
+        error=error,
+        typed=request.form.get("text", "") if error else "",
+        as_note=request.path.endswith("/note"),
+        now=context.now(),
+    )
+    return html, 422 if error else 200
+
+
+def _suggestion(context: Context, conversation_id: int, suggestion_id: int):
+    found = suggestions.get(context.db, suggestion_id)
+    if found is None or found.conversation_id != conversation_id:
+        abort(404)
+    return render_template("desk/_suggestion.html", suggestion=found, waited=context.now() - found.created_at)
