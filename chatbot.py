@@ -54,7 +54,7 @@ def _believe_proxies(app: Flask, count: int) -> None:
 
 
 def _add_webhook(app: Flask, settings: Settings, inbox: queues.Inbox, work: queues.Queues) -> None:
-    app.wsgi_app = webhook.WebhookDoor(app.wsgi_app, settings.trusted_app_secrets, inbox, work)
+    app.wsgi_app = webhook.WebhookDoor(app.wsgi_app, settings.trusted_app_secrets, inbox, work, settings.web_threads)
     verify_token = settings.verify_token.encode()
 
     @app.get(webhook.PATH)

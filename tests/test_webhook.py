@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import hmac
 import json
+import threading
 
 import pytest
 
@@ -133,6 +134,20 @@ def test_a_fault_of_ours_is_an_error_of_the_one_shape_and_nothing_is_promised(cl
     monkeypatch.setattr(queues.Inbox, "put", lambda *_: 1 / 0)
     response = post(client, b"{}", sign(b"{}"))
     assert (response.status_code, response.json["error"]["code"]) == (500, "internal_error")
+
+
+def test_pages_that_hang_keep_no_webhook_waiting(app_settings, redis, monkeypatch):
+    app = create_app(dataclasses.replace(app_settings, web_threads=3))
+    hangs, begun = threading.Event(), threading.Event()
+    app.add_url_rule("/slow", view_func=lambda: (begun.set(), hangs.wait(10), "done")[2])
+    slow = threading.Thread(target=app.test_client().get, args=("/slow",))
+    slow.start()
+    begun.wait(5)
+    assert app.test_client().get("/health").status_code == 503, "the one place for pages is taken"
+    assert post(app.test_client(), b"{}", sign(b"{}")).status_code == 200
+    hangs.set()
+    slow.join()
+    assert app.test_client().get("/health").status_code == 200
 
 
 def test_the_simulator_s_secret_is_trusted_in_development_only(app_settings, redis):

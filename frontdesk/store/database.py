@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from frontdesk.settings import Settings
+from frontdesk.store.search import indexed
 
 BUSY_SECONDS = 60
 
@@ -24,6 +25,7 @@ def connect(settings: Settings, busy_seconds: float = BUSY_SECONDS) -> sqlite3.C
     )
     db.row_factory = sqlite3.Row
     db.text_factory = _text
+    db.create_function("spaced", 1, indexed, deterministic=True)
     db.execute("PRAGMA foreign_keys = ON")
     db.execute(f"PRAGMA synchronous = {settings.sqlite_synchronous}")
     return db

@@ -343,6 +343,37 @@ def m005_inbox(db: Database) -> None:
     db.conn.execute("CREATE INDEX inbox_waiting ON conversations (waiting_since, id) WHERE waiting_since IS NOT NULL")
 
 
+@migrations()
+def m006_search(db: Database) -> None:
+    """An index without a text of its own (content=''). spaced() is registered by database.connect()."""
+    db.conn.execute(
+        """CREATE VIRTUAL TABLE messages_fts USING fts5(text, content='', tokenize="unicode61 remove_diacritics 2", prefix='2 3')"""
+    )
+    db.conn.execute("INSERT INTO messages_fts (rowid, text) SELECT id, spaced(CAST(text AS BLOB)) FROM messages WHERE text <> ''")
+    db.conn.execute(
+        """
+        CREATE TRIGGER messages_fts_added AFTER INSERT ON messages WHEN NEW.text <> '' BEGIN
+            INSERT INTO messages_fts (rowid, text) VALUES (NEW.id, spaced(CAST(NEW.text AS BLOB)));
+        END
+        """
+    )
+    db.conn.execute(
+        """
+        CREATE TRIGGER messages_fts_changed AFTER UPDATE OF text ON messages WHEN NEW.text IS NOT OLD.text BEGIN
+            INSERT INTO messages_fts (messages_fts, rowid, text) SELECT 'delete', OLD.id, spaced(CAST(OLD.text AS BLOB)) WHERE OLD.text <> '';
+            INSERT INTO messages_fts (rowid, text) SELECT NEW.id, spaced(CAST(NEW.text AS BLOB)) WHERE NEW.text <> '';
+        END
+        """
+    )
+    db.conn.execute(
+        """
+        CREATE TRIGGER messages_fts_gone AFTER DELETE ON messages WHEN OLD.text <> '' BEGIN
+            INSERT INTO messages_fts (messages_fts, rowid, text) VALUES ('delete', OLD.id, spaced(CAST(OLD.text AS BLOB)));
+        END
+        """
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

@@ -6,8 +6,9 @@ from flask import Blueprint, Response, g, redirect, render_template, request
 
 from frontdesk.flows import waits
 from frontdesk.flows.context import Context
-from frontdesk.store import clients, inbox, users
+from frontdesk.store import clients, inbox, search, users
 from frontdesk.web import access
+from frontdesk.web.errors import wants_fragment
 
 PAGE = 40
 
@@ -54,6 +55,13 @@ def inbox_pages(context: Context) -> Blueprint:
     @pages.get("/inbox/more")
     def inbox_more():
         return render_template("desk/_items.html", **list_values(context), chosen=None)
+
+    @pages.get("/inbox/search")
+    def find():
+        words = request.args.get("q", "").strip()[:200]
+        found = search.find(context.db, words, client_id=request.args.get("client", type=int)) if words else []
+        template = "desk/_results.html" if wants_fragment() else "desk/results.html"
+        return render_template(template, words=words, found=found)
 
     return pages
 

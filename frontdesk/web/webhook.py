@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -17,6 +18,9 @@ from werkzeug.wsgi import get_input_stream
 from frontdesk.queues import Inbox, Queues, RedisError
 
 log = logging.getLogger(__name__)
+
+KEPT_THREADS = 2
+LONGEST_WAIT_SECONDS = 0.25  # in which the one who waits holds a thread that a webhook could have
 
 PATH = "/webhooks/whatsapp"
 
@@ -33,16 +37,20 @@ class Refused(Exception):
 
 
 class WebhookDoor:
-    """Takes POSTs to PATH; every other request goes on to `rest`, the Flask application."""
+    """Takes POSTs to PATH; every other request goes on to `rest`, the Flask application.
 
-    def __init__(self, rest: Callable, app_secrets: Sequence[str], inbox: Inbox, work: Queues):
+    `threads`: of this process. Pages never hold the last two of them, so a slow page keeps no webhook waiting.
+    """
+
+    def __init__(self, rest: Callable, app_secrets: Sequence[str], inbox: Inbox, work: Queues, threads: int):
         self.rest = rest
         self.keys = [secret.encode() for secret in app_secrets]
         self.inbox, self.work = inbox, work
+        self.places = threading.BoundedSemaphore(max(1, threads - KEPT_THREADS))
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         if environ["PATH_INFO"] != PATH or environ["REQUEST_METHOD"] != "POST":
-            return self.rest(environ, start_response)
+            return self.pass_on(environ, start_response)
         try:
             self.receive(environ)
         except Refused as refused:
@@ -52,6 +60,15 @@ class WebhookDoor:
             message = "Something went wrong here; it was written to the log."
             return _error(start_response, Refused("500 Internal Server Error", "internal_error", message))
         return _answer(start_response, "200 OK", "text/plain; charset=utf-8", b"ok")
+
+    def pass_on(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
+        if not self.places.acquire(timeout=LONGEST_WAIT_SECONDS):
+            busy = Refused("503 Service Unavailable", "busy", "Too much is asked at once; try again in a moment.")
+            return _error(start_response, busy)
+        try:
+            return self.rest(environ, start_response)
+        finally:
+            self.places.release()
 
     def receive(self, environ: dict) -> None:
         """Keep one webhook. Raises Refused: nothing was kept."""

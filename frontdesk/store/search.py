@@ -1,0 +1,97 @@
+"""Full-text search over everything that was said (FTS5). Accents and case do not matter; the last word may be a beginning.
+
+FTS5's tokenizer takes a run of Chinese, Japanese or Thai for one word, so `spaced` puts each of those characters on its own, in the
+index and in what is searched for: a phrase of characters is then found wherever it stands. The index holds no text of its own.
+"""
+
+import re
+import sqlite3
+import unicodedata
+from dataclasses import dataclass
+
+LIMIT = 30
+SNIPPET_CHARACTERS = 120
+
+# Thai, Lao, Khmer, Burmese; kana, Han; Hangul has spaces of its own.
+_UNSPACED = re.compile(r"([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])")
+
+
+def indexed(stored: bytes) -> str:
+    """`spaced` in SQL: what the index is given for a stored text. Bytes, because half a surrogate pair is no UTF-8."""
+    return spaced(stored.decode(errors="replace"))
+
+
+def spaced(text: str) -> str:
+    return text if text.isascii() else _UNSPACED.sub(r" \1 ", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`parts`: the words around the match, each with whether it is one (for marking; plain text)."""
+
+    message_id: int
+    conversation_id: int
+    name: str
+    direction: str
+    at: float
+    parts: list[tuple[str, bool]]
+
+
+def find(db: sqlite3.Connection, words: str, *, client_id: int | None = None, limit: int = LIMIT) -> list[Found]:
+    """The newest messages with all these words. Whatever is typed is words: no operators, nothing is a syntax error."""
+    tokens = _tokens(words)
+    if not tokens:
+        return []
+    rows = db.execute(
+        """
+        SELECT messages.id, conversation_id, COALESCE(contacts.name, contacts.username, '+' || contacts.phone, ''), direction,
+            messages.created_at, text
+        FROM (SELECT rowid FROM messages_fts WHERE messages_fts MATCH :match ORDER BY rowid DESC LIMIT :hits) AS hits
+        JOIN messages ON messages.id = hits.rowid
+        JOIN conversations ON conversations.id = conversation_id
+        JOIN contacts ON contacts.id = contact_id
+        WHERE :client_id IS NULL OR contacts.client_id = :client_id
+        ORDER BY messages.id DESC LIMIT :limit
+        """,
+        {"match": _match(tokens), "client_id": client_id, "limit": limit, "hits": limit if client_id is None else 50 * limit},
+    )
+    return [Found(*row[:5], _parts(row["text"], tokens)) for row in rows]
+
+
+def _tokens(words: str) -> list[str]:
+    """Letters and digits, with the marks that belong to them (Thai and Hindi vowels)."""
+    kept = (each if each.isalnum() or unicodedata.category(each)[0] == "M" else " " for each in words)
+    return [token for token in "".join(kept).split() if any(each.isalnum() for each in token)][:12]
+
+
+def _match(tokens: list[str]) -> str:
+    phrases = [f'"{spaced(token).strip()}"' for token in tokens]
+    # one letter begins too many words to look through them all
+    return " ".join(phrases) + ("*" if len(tokens[-1]) > 1 else "")
+
+
+def _parts(text: str, tokens: list[str]) -> list[tuple[str, bool]]:
+    folded, places = _folded(text)
+    wanted = "|".join(sorted((re.escape(_folded(token)[0]) for token in tokens), key=len, reverse=True))
+    spans = [(places[found.start()], places[found.end()]) for found in re.finditer(wanted, folded) if found.group()]
+    begin = max(0, spans[0][0] - SNIPPET_CHARACTERS // 3) if spans else 0
+    end = begin + SNIPPET_CHARACTERS
+    parts, at = [("…", False)] if begin else [], begin
+    for first, last in spans:
+        if first < at or last > end:
+            continue
+        parts += [(text[at:first], False), (text[first:last], True)]
+        at = last
+    parts += [(text[at:end], False), ("…" if len(text) > end else "", False)]
+    return [(words, is_match) for words, is_match in parts if words]
+
+
+def _folded(text: str) -> tuple[str, list[int]]:
+    """Without case and accents; for each character of that, and its end, the place in `text` that it came from."""
+    characters, places = [], []
+    for place, character in enumerate(text):
+        for part in unicodedata.normalize("NFKD", character.casefold()):
+            if not unicodedata.combining(part):
+                characters.append(part)
+                places.append(place)
+    return "".join(characters), [*places, len(text)]
