@@ -241,6 +241,11 @@ class Queues:
     def depth(self, queue: str) -> int:
         return self.redis.llen(self._queues[queue].key)
 
+    def failed_jobs(self) -> dict[str, int]:
+        """Queue → how many of its jobs ended in an error; those without are left out."""
+        counts = {name: queue.failed_job_registry.count for name, queue in self._queues.items()}
+        return {name: count for name, count in counts.items() if count}
+
     def rq_queues(self, names: Iterable[str]) -> list[Queue]:
         return [self._queues[name] for name in names]
 

@@ -100,7 +100,7 @@ def _record(context: Context, db: sqlite3.Connection, entry: InboxEntry, consequ
         except Exception as error:
             log.exception("event %s could not be stored", key)
             reason = f"could not be stored: {type(error).__name__}"
-            events.reject(db, key, entry.channel, reason, _readable(entry.body), entry.received_at)
+            events.reject(db, key, entry.channel, reason, _readable(entry.body), entry.received_at, entry.body)
 
 
 def _readable(body: bytes) -> str:
@@ -114,7 +114,7 @@ def _record_event(
     context: Context, db: sqlite3.Connection, entry: InboxEntry, key: str, event: Event, consequences: Consequences
 ) -> None:
     if isinstance(event, Rejected):
-        events.reject(db, key, entry.channel, event.reason, event.raw, entry.received_at)
+        events.reject(db, key, entry.channel, event.reason, event.raw, entry.received_at, entry.body)
         return
     number = event.number_external_id and numbers.find(db, entry.channel, event.number_external_id)
     if isinstance(event, AccountEvent):
@@ -122,7 +122,7 @@ def _record_event(
         return
     if not number:
         reason = f"unknown phone_number_id {event.number_external_id}"
-        events.reject(db, key, entry.channel, reason, event.raw, entry.received_at)
+        events.reject(db, key, entry.channel, reason, event.raw, entry.received_at, entry.body)
         return
     _HANDLERS[type(event)](context, db, number, event, entry.received_at, consequences)
 

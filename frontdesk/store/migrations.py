@@ -374,6 +374,29 @@ def m006_search(db: Database) -> None:
     )
 
 
+@migrations()
+def m007_dead_letters(db: Database) -> None:
+    _statements(
+        db,
+        """
+        ALTER TABLE messages ADD COLUMN dismissed_at REAL;
+        ALTER TABLE messages ADD COLUMN dismissed_by INTEGER;
+        ALTER TABLE messages ADD COLUMN dismissed_reason TEXT;
+        -- the message that was queued in its place
+        ALTER TABLE messages ADD COLUMN retried_as INTEGER;
+        CREATE INDEX messages_dead ON messages (id)
+            WHERE state = 'failed' AND direction = 'out' AND dismissed_at IS NULL AND retried_as IS NULL;
+        CREATE INDEX messages_left_over ON messages (conversation_id) WHERE state = 'unanswered';
+
+        -- the whole webhook that the part came in, so that it can be taken in again
+        ALTER TABLE rejected_events ADD COLUMN webhook BLOB;
+        ALTER TABLE rejected_events ADD COLUMN replayed_at REAL;
+        ALTER TABLE rejected_events ADD COLUMN dismissed_at REAL;
+        CREATE INDEX rejected_open ON rejected_events (id) WHERE replayed_at IS NULL AND dismissed_at IS NULL
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

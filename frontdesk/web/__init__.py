@@ -4,6 +4,7 @@ from flask import Flask
 
 from frontdesk.flows.context import Context
 from frontdesk.web.account import account_pages
+from frontdesk.web.dead_letters import dead_letter_pages
 from frontdesk.web.inbox import inbox_pages
 from frontdesk.web.login import login_pages
 from frontdesk.web.pages import add_pages
@@ -14,6 +15,6 @@ from frontdesk.web.users import user_pages
 def add_desk(app: Flask, context: Context) -> None:
     """Every page of the desk. Each blueprint protects itself (access.py)."""
     app.extensions["frontdesk"] = context
-    for make_pages in (login_pages, account_pages, user_pages, inbox_pages, thread_pages):
+    for make_pages in (login_pages, account_pages, user_pages, inbox_pages, thread_pages, dead_letter_pages):
         app.register_blueprint(make_pages(context))
     add_pages(app)

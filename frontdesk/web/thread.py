@@ -5,7 +5,7 @@ import logging
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 
 from frontdesk import queues
-from frontdesk.flows import suggest, take_over, waits
+from frontdesk.flows import mends, suggest, take_over, waits
 from frontdesk.flows.context import Context
 from frontdesk.flows.take_over import CannotAnswer
 from frontdesk.store import canned, conversations, inbox, notes, numbers, suggestions, thread, users
@@ -20,6 +20,7 @@ PAGE = 50
 
 def thread_pages(context: Context) -> Blueprint:
     pages = access.protect(Blueprint("thread", __name__))
+    pages.add_app_template_global(lambda code: mends.cause_of(code).mend, "mend")
 
     @pages.get("/inbox/<int:conversation_id>")
     def show(conversation_id: int):
