@@ -7,7 +7,7 @@ from functools import cache
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import early, inbound, model_away, reply as replying, sending, suggest as suggesting, sweep as sweeping
+from frontdesk.flows import early, inbound, model_away, reply as replying, sending, suggest as suggesting, sweep as sweeping, trying
 from frontdesk.flows.context import Context, make as make_context
 
 
@@ -41,6 +41,11 @@ def begin_early(conversation_id: int) -> None:
 def suggest(suggestion_id: int) -> None:
     """documents · a draft that an agent asked for."""
     suggesting.write(context(), suggestion_id)
+
+
+def try_prompt(try_id: int) -> None:
+    """documents · a question of an owner's, with a prompt that may not be saved yet."""
+    trying.write(context(), try_id)
 
 
 def keep_draft(conversation_id: int) -> None:

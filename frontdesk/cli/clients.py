@@ -58,8 +58,11 @@ def set_prompt(name: str, file: str) -> None:
     """Give a client a new prompt; it counts from the next answer on."""
     prompt = _words(file)
     _, db = _open()
-    if not store.set_prompt(db, name, prompt, time.time()):
+    client_id = store.find(db, name)
+    if client_id is None:
         raise FrontdeskError(f"there is no client {name!r}; see: bin/frontdesk clients list")
+    with database.transaction(db):
+        store.set_prompt(db, client_id, prompt, time.time())
     click.echo("Changed; it counts from the next answer on.")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from frontdesk import queues
 from frontdesk.channels import cloud_account
+from frontdesk.flows import mends
 from frontdesk.errors import FrontdeskError, ModelError, NumberStopped, SendError
 from frontdesk.ollama import Ollama
 from frontdesk.settings import Settings
@@ -161,10 +162,11 @@ def _numbers(settings: Settings, db: sqlite3.Connection) -> Iterator[Finding]:
         yield Finding("numbers", "none", "add yours: bin/frontdesk numbers add")
     for number in known:
         if number.channel == "cloud":
-            yield from _cloud_number(settings, number)
+            yield from cloud_number(settings, number)
 
 
-def _cloud_number(settings: Settings, number: numbers.Number) -> Iterator[Finding]:
+def cloud_number(settings: Settings, number: numbers.Number) -> Iterator[Finding]:
+    """Asks the Graph API about one number."""
     name = f"number {number.display_phone or number.external_id}"
     if number.stopped_at is not None:
         code = f" ({number.stopped_code})" if number.stopped_code else ""
@@ -183,6 +185,13 @@ def _cloud_number(settings: Settings, number: numbers.Number) -> Iterator[Findin
     yield from _subscription(sender, name)
     if facts.server_time is not None:
         yield _clock(facts.server_time)
+
+
+def mend_of_stop(number: numbers.Number) -> str:
+    """What to do about a stopped number."""
+    if number.stopped_code is None:
+        return "It was stopped by hand. Resume it when it should send again."
+    return f"{mends.cause_of(number.stopped_code).mend.removesuffix('; then retry.')}, then resume the number."
 
 
 def _subscription(sender, name: str) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """When no answer comes: the model is away, missing or says nothing. The customer waits, hears so once, or gets a person."""
 
 import logging
+from dataclasses import replace
 
 from frontdesk.errors import ModelError, ModelRefused
 from frontdesk.flows.context import Context
@@ -21,10 +22,11 @@ FIRST_MODEL_RETRY_SECONDS, LONGEST_MODEL_RETRY_SECONDS = 2, 30
 MODEL_AWAY = "model_away"
 
 
-def model_options(context: Context, model: str) -> ModelOptions:
-    """The same on every call, warm-up included: other load-time options would make Ollama load the model again."""
+def model_options(context: Context, model: str, temperature: float | None = None) -> ModelOptions:
+    """What Ollama loads a model by is the same on every call, warm-up included: else it would load it again."""
     settings = context.settings
-    return ModelOptions(model=model, num_ctx=settings.ollama_num_ctx, num_predict=settings.ollama_num_predict)
+    options = ModelOptions(model=model, num_ctx=settings.ollama_num_ctx, num_predict=settings.ollama_num_predict)
+    return options if temperature is None else replace(options, temperature=temperature)
 
 
 def warm_up(context: Context) -> None:

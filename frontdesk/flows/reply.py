@@ -129,7 +129,7 @@ def begin(context: Context, conversation: Conversation, owner: str) -> Work | No
         conversation=conversation,
         client=client,
         waiting=messages.waiting(db, conversation.id),
-        options=model_options(context, client.model),
+        options=model_options(context, client.model, client.temperature),
     )
     if not work.waiting:
         with transaction(db):

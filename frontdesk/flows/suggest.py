@@ -51,7 +51,7 @@ def _ask(context: Context, suggestion: suggestions.Suggestion) -> str:
     client = clients.get(db, numbers.get(db, conversation.number_id).client_id, context.settings)
     before, older = messages.history(db, conversation.id, prompt.LONGEST_HISTORY)
     turns = [*before, *(Turn(message.id, "in", message.text) for message in messages.waiting(db, conversation.id))]
-    options = model_options(context, client.model)
+    options = model_options(context, client.model, client.temperature)
     ratio = models.get(db, context.settings.ollama_host, client.model).characters_per_token
     asked = prompt.messages(client, turns, older, options, ratio, context.now(), hint=suggestion.hint)
 

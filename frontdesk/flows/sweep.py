@@ -2,9 +2,9 @@
 
 import logging
 
-from frontdesk.flows import sending, suggest, take_over, waits
+from frontdesk.flows import sending, suggest, take_over, trying, waits
 from frontdesk.flows.context import Context
-from frontdesk.store import clients, conversations, login_links, models, outbox, suggestions, user_sessions
+from frontdesk.store import clients, conversations, login_links, models, outbox, suggestions, tries, user_sessions
 from frontdesk.store.database import transaction
 
 log = logging.getLogger(__name__)
@@ -58,3 +58,4 @@ def clean(context: Context) -> None:
         user_sessions.forget_expired(db, now)
         login_links.forget_expired(db, now)
         suggestions.clean(db, now - suggest.KEPT_SECONDS)
+        tries.clean(db, now - trying.KEPT_SECONDS)

@@ -32,6 +32,9 @@ class Client:
     hours: str | None = None
     wait_threshold_seconds: float | None = None
     wait_text: str = ""
+    persona: str = ""
+    language: str = ""
+    temperature: float | None = None
 
 
 def get(db: sqlite3.Connection, client_id: int, settings: Settings) -> Client:
@@ -56,6 +59,9 @@ def get(db: sqlite3.Connection, client_id: int, settings: Settings) -> Client:
         hours=row["hours"],
         wait_threshold_seconds=row["wait_threshold_seconds"],
         wait_text=row["wait_text"],
+        persona=row["persona"],
+        language=row["language"],
+        temperature=row["temperature"],
     )
 
 
@@ -69,23 +75,75 @@ def find(db: sqlite3.Connection, name: str) -> int | None:
 
 
 def add(db: sqlite3.Connection, name: str, system_prompt: str, now: float, time_zone: str = "UTC") -> int:
-    return db.execute(
+    client_id = db.execute(
         """
         INSERT INTO clients (name, system_prompt, time_zone, holding_text, apology_text, created_at, updated_at)
         VALUES (?, ?, ?, ?, ?, ?, ?)
         """,
         (name, system_prompt, time_zone, HOLDING_TEXT, APOLOGY_TEXT, now, now),
     ).lastrowid
+    _add_version(db, client_id, system_prompt, None, now)
+    return client_id
 
 
-def set_prompt(db: sqlite3.Connection, name: str, system_prompt: str, now: float) -> bool:
-    """False where there is no client of this name."""
-    return (
-        db.execute(
-            "UPDATE clients SET system_prompt = ?, updated_at = ? WHERE name = ?", (system_prompt, now, name)
-        ).rowcount
-        == 1
+def set_prompt(db: sqlite3.Connection, client_id: int, system_prompt: str, now: float, user_id: int | None = None) -> None:
+    """The new prompt, as a version; the same one again makes none."""
+    changed = db.execute(
+        "UPDATE clients SET system_prompt = ?, updated_at = ? WHERE id = ? AND system_prompt <> ?",
+        (system_prompt, now, client_id, system_prompt),
+    ).rowcount
+    if changed:
+        _add_version(db, client_id, system_prompt, user_id, now)
+
+
+def _add_version(db: sqlite3.Connection, client_id: int, text: str, user_id: int | None, now: float) -> None:
+    db.execute(
+        "INSERT INTO prompt_versions (client_id, text, user_id, created_at) VALUES (?, ?, ?, ?)",
+        (client_id, text, user_id, now),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PromptVersion:
+    id: int
+    text: str
+    user_name: str | None
+    created_at: float
+
+
+def prompt_versions(db: sqlite3.Connection, client_id: int, limit: int = 50) -> list[PromptVersion]:
+    """Newest first."""
+    rows = db.execute(
+        """
+        SELECT prompt_versions.id, text, users.name, prompt_versions.created_at
+        FROM prompt_versions LEFT JOIN users ON users.id = user_id
+        WHERE client_id = ? ORDER BY prompt_versions.id DESC LIMIT ?
+        """,
+        (client_id, limit),
+    )
+    return [PromptVersion(*row) for row in rows]
+
+
+# What a page may change; a column's NULL means that the setting of the same name decides.
+CHANGEABLE = (
+    "name", "time_zone", "model", "temperature", "quiet_seconds", "longest_wait_seconds", "stale_after_minutes",
+    "patience_seconds", "answer_after_holding", "holding_text", "apology_text", "pause_hours", "person_words", "person_text",
+    "away_text", "hours", "wait_threshold_seconds", "wait_text", "persona", "language",
+)  # fmt: skip
+
+
+def change(db: sqlite3.Connection, client_id: int, values: dict, now: float) -> None:
+    """`values`: columns of CHANGEABLE. Raises sqlite3.IntegrityError where another client has the name."""
+    if not set(values) <= set(CHANGEABLE):
+        raise ValueError("not a column that may be changed")
+    marks = ", ".join(f"{column} = ?" for column in values)
+    db.execute(f"UPDATE clients SET {marks}, updated_at = ? WHERE id = ?", (*values.values(), now, client_id))
+
+
+def as_stored(db: sqlite3.Connection, client_id: int) -> dict | None:
+    """The row itself, without the settings' defaults."""
+    row = db.execute("SELECT * FROM clients WHERE id = ?", (client_id,)).fetchone()
+    return dict(row) if row else None
 
 
 def all_of_them(db: sqlite3.Connection, settings: Settings) -> list[Client]:

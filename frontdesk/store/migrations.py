@@ -397,6 +397,45 @@ def m007_dead_letters(db: Database) -> None:
     )
 
 
+@migrations()
+def m008_clients(db: Database) -> None:
+    _statements(
+        db,
+        """
+        ALTER TABLE clients ADD COLUMN persona TEXT NOT NULL DEFAULT '';
+        -- '': the customer's own
+        ALTER TABLE clients ADD COLUMN language TEXT NOT NULL DEFAULT '';
+        ALTER TABLE clients ADD COLUMN temperature REAL;
+
+        CREATE TABLE prompt_versions (
+            id INTEGER PRIMARY KEY,
+            client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
+            text TEXT NOT NULL,
+            user_id INTEGER,
+            created_at REAL NOT NULL
+        );
+        CREATE INDEX prompt_versions_client ON prompt_versions (client_id, id);
+        INSERT INTO prompt_versions (client_id, text, created_at) SELECT id, system_prompt, updated_at FROM clients;
+
+        -- Questions put to the model with a prompt that may not be saved; nothing of it reaches a customer.
+        CREATE TABLE tries (
+            id INTEGER PRIMARY KEY,
+            client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
+            user_id INTEGER NOT NULL,
+            prompt TEXT NOT NULL,
+            persona TEXT NOT NULL,
+            language TEXT NOT NULL,
+            question TEXT NOT NULL,
+            state TEXT NOT NULL DEFAULT 'wanted' CHECK (state IN ('wanted', 'ready', 'failed')),
+            text TEXT NOT NULL DEFAULT '',
+            seconds REAL,
+            tokens_per_second REAL,
+            created_at REAL NOT NULL
+        )
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

@@ -29,6 +29,10 @@ def get(db: sqlite3.Connection, number_id: int) -> Number:
     return Number(*db.execute("SELECT * FROM numbers WHERE id = ?", (number_id,)).fetchone())
 
 
+def known(db: sqlite3.Connection, number_id: int) -> bool:
+    return db.execute("SELECT 1 FROM numbers WHERE id = ?", (number_id,)).fetchone() is not None
+
+
 def find(db: sqlite3.Connection, channel: str, external_id: str) -> Number | None:
     row = db.execute("SELECT * FROM numbers WHERE channel = ? AND external_id = ?", (channel, external_id)).fetchone()
     return Number(*row) if row else None
@@ -77,6 +81,35 @@ def put(
             now,
         ),
     ).fetchone()["id"]
+
+
+def of_client(db: sqlite3.Connection, client_id: int) -> list[Number]:
+    return [Number(*row) for row in db.execute("SELECT * FROM numbers WHERE client_id = ? ORDER BY id", (client_id,))]
+
+
+def change(
+    db: sqlite3.Connection, number_id: int, *, client_id: int, account_id: str | None, display_phone: str | None, messages_per_second: float
+) -> None:
+    db.execute(
+        "UPDATE numbers SET client_id = ?, account_id = ?, display_phone = ?, messages_per_second = ? WHERE id = ?",
+        (client_id, account_id, display_phone, messages_per_second, number_id),
+    )
+
+
+def set_token(db: sqlite3.Connection, settings: Settings, number_id: int, access_token: str) -> None:
+    db.execute(
+        "UPDATE numbers SET access_token_encrypted = ? WHERE id = ?", (secrets.encrypt(settings, access_token), number_id)
+    )
+
+
+def waiting(db: sqlite3.Connection, number_id: int) -> int:
+    """Messages that wait to be sent."""
+    return db.execute(
+        """
+        SELECT COUNT(*) FROM messages WHERE number_id = ? AND state IN ('queued', 'sending', 'unknown')
+        """,
+        (number_id,),
+    ).fetchone()[0]
 
 
 def sender(number: Number, settings: Settings) -> Sender:

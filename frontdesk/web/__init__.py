@@ -4,9 +4,11 @@ from flask import Flask
 
 from frontdesk.flows.context import Context
 from frontdesk.web.account import account_pages
+from frontdesk.web.clients import client_pages
 from frontdesk.web.dead_letters import dead_letter_pages
 from frontdesk.web.inbox import inbox_pages
 from frontdesk.web.login import login_pages
+from frontdesk.web.numbers import number_pages
 from frontdesk.web.pages import add_pages
 from frontdesk.web.thread import thread_pages
 from frontdesk.web.users import user_pages
@@ -15,6 +17,6 @@ from frontdesk.web.users import user_pages
 def add_desk(app: Flask, context: Context) -> None:
     """Every page of the desk. Each blueprint protects itself (access.py)."""
     app.extensions["frontdesk"] = context
-    for make_pages in (login_pages, account_pages, user_pages, inbox_pages, thread_pages, dead_letter_pages):
+    for make_pages in (login_pages, account_pages, user_pages, inbox_pages, thread_pages, dead_letter_pages, client_pages, number_pages):
         app.register_blueprint(make_pages(context))
     add_pages(app)

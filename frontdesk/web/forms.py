@@ -33,6 +33,37 @@ class Form:
             self.wrong(field, f"{label} is longer than {most} characters.")
         return value
 
+    def words(self, field: str, label: str, most: int, *, required: bool = True) -> str:
+        """A text of several lines."""
+        value = self.values[field] = request.form.get(field, "").replace("\r\n", "\n").strip()
+        if required and not value:
+            self.wrong(field, f"{label} is missing.")
+        elif len(value) > most:
+            self.wrong(field, f"{label} has {len(value):,} characters; {most:,} is the most.")
+        return value
+
+    def number(self, field: str, label: str, low: float, high: float) -> float | None:
+        """None: left empty."""
+        typed = self.values[field] = request.form.get(field, "").strip()
+        if not typed:
+            return None
+        try:
+            value = float(typed.replace(",", "."))
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            self.wrong(field, f"{label} is a number from {low:g} to {high:g}, or empty.")
+        return value
+
+    def digits(self, field: str, label: str, *, required: bool = True) -> str | None:
+        """One of Meta's ids."""
+        value = self.values[field] = request.form.get(field, "").strip()
+        if not value and not required:
+            return None
+        if not value.isascii() or not value.isdigit() or len(value) > 30:
+            self.wrong(field, f"{label} is digits, as Meta shows it under API Setup.")
+        return value
+
     def email(self, field: str = "email") -> str:
         value = self.values[field] = normal_email(request.form.get(field, ""))
         if not re.fullmatch(r"[^@\s]+@[^@\s]+", value) or len(value) > MOST_EMAIL_CHARACTERS:

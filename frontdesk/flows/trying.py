@@ -1,0 +1,54 @@
+"""'Try it': a question answered by the model with a prompt that may not be saved yet. Nothing is sent to anybody."""
+
+import logging
+import time
+from dataclasses import replace
+
+from frontdesk.errors import ModelError
+from frontdesk.flows import prompt
+from frontdesk.flows.context import Context
+from frontdesk.flows.formatting import whatsapp_text
+from frontdesk.flows.model_away import model_options
+from frontdesk.flows.suggest import Stopping
+from frontdesk.store import clients, tries
+from frontdesk.store.database import transaction
+from frontdesk.store.messages import Turn
+
+log = logging.getLogger(__name__)
+
+KEPT_SECONDS = 7 * 24 * 3600
+
+
+def ask(context: Context, client_id: int, user_id: int, *, text: str, persona: str, language: str, question: str) -> int:
+    with transaction(context.db) as db:
+        try_id = tries.add(
+            db, client_id, user_id, prompt=text, persona=persona, language=language, question=question, now=context.now()
+        )
+    context.queues.put("documents", "jobs.try_prompt", "try", try_id, at_front=True)
+    return try_id
+
+
+def write(context: Context, try_id: int) -> None:
+    wanted = tries.get(context.db, try_id)
+    if wanted is None or wanted.state != "wanted":
+        return
+    client = clients.get(context.db, wanted.client_id, context.settings)
+    client = replace(client, system_prompt=wanted.prompt, persona=wanted.persona, language=wanted.language)
+    options = model_options(context, client.model, client.temperature)
+    asked = prompt.messages(client, [Turn(0, "in", wanted.question)], 0, options, None, context.now())
+
+    def stop_when_told() -> None:
+        if context.stopping.is_set():
+            raise Stopping
+
+    began = time.monotonic()
+    try:
+        completion = context.ollama.chat(asked, options, watch=stop_when_told)
+    except Stopping:
+        context.queues.put("documents", "jobs.try_prompt", "try", try_id, at_front=True)
+    except ModelError as error:
+        log.warning("no answer for try %s: %s", try_id, error)
+        tries.settle(context.db, try_id, "failed", f"The model gave no answer: {error}.")
+    else:
+        speed = completion.output_tokens / completion.output_seconds if completion.output_tokens and completion.output_seconds else None
+        tries.settle(context.db, try_id, "ready", whatsapp_text(completion.text), time.monotonic() - began, speed)

@@ -1,0 +1,51 @@
+"""Tries: questions that an owner puts to the model with a prompt of theirs. Nothing of them reaches a customer."""
+
+import sqlite3
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """`state`: wanted, ready (`text` is the answer), failed (`text` says why)."""
+
+    id: int
+    client_id: int
+    user_id: int
+    prompt: str
+    persona: str
+    language: str
+    question: str
+    state: str
+    text: str
+    seconds: float | None
+    tokens_per_second: float | None
+    created_at: float
+
+
+def add(
+    db: sqlite3.Connection, client_id: int, user_id: int, *, prompt: str, persona: str, language: str, question: str, now: float
+) -> int:
+    return db.execute(
+        """
+        INSERT INTO tries (client_id, user_id, prompt, persona, language, question, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+        """,
+        (client_id, user_id, prompt, persona, language, question, now),
+    ).lastrowid
+
+
+def get(db: sqlite3.Connection, try_id: int) -> Try | None:
+    row = db.execute("SELECT * FROM tries WHERE id = ?", (try_id,)).fetchone()
+    return Try(*row) if row else None
+
+
+def settle(
+    db: sqlite3.Connection, try_id: int, state: str, text: str, seconds: float | None = None, tokens_per_second: float | None = None
+) -> None:
+    db.execute(
+        "UPDATE tries SET state = ?, text = ?, seconds = ?, tokens_per_second = ? WHERE id = ? AND state = 'wanted'",
+        (state, text, seconds, tokens_per_second, try_id),
+    )
+
+
+def clean(db: sqlite3.Connection, before: float) -> int:
+    return db.execute("DELETE FROM tries WHERE created_at < ?", (before,)).rowcount

@@ -1,0 +1,223 @@
+"""Clients: the businesses answered for, how the bot speaks for each, and trying that out. For owners."""
+
+import difflib
+import sqlite3
+from zoneinfo import available_timezones
+
+from flask import Blueprint, abort, g, render_template, request
+
+from frontdesk.flows import trying
+from frontdesk.flows.context import Context
+from frontdesk.store import clients, numbers, tries
+from frontdesk.store.database import transaction
+from frontdesk.web import access, opening_hours
+from frontdesk.web.forms import Form
+from frontdesk.web.pages import flash, see_other
+
+LONGEST_PROMPT = 40_000
+LONGEST_TEXT = 1_000  # of a sentence that customers are sent
+DAY = 24 * 3600
+
+# field, label, least, most
+NUMBERS = [
+    ("temperature", "Temperature", 0, 2),
+    ("quiet_seconds", "The quiet time", 0, 60),
+    ("longest_wait_seconds", "The longest wait", 0, 600),
+    ("stale_after_minutes", "Late after", 0, 1440),
+    ("patience_seconds", "Patience", 0, 86_400),
+    ("wait_threshold_seconds", "The threshold", 0, 86_400),
+]
+TEXTS = [
+    ("holding_text", "The holding text", True),
+    ("apology_text", "The apology", True),
+    ("person_text", "The text for who asks for a person", False),
+    ("away_text", "The text outside opening hours", False),
+    ("wait_text", "The text about waiting", False),
+]
+
+
+def client_pages(context: Context) -> Blueprint:
+    pages = access.protect(Blueprint("clients", __name__), role=access.OWNER)
+
+    @pages.get("/clients")
+    def all_clients():
+        return render_template("desk/clients.html", clients=_with_numbers(context))
+
+    @pages.get("/clients/new")
+    def new():
+        return render_template("desk/client_new.html", form=Form(name="", prompt="", time_zone="UTC"), zones=_zones())
+
+    @pages.post("/clients")
+    def add():
+        form = Form()
+        name, zone, prompt = form.text("name", "A name"), _zone(form), form.words("prompt", "The prompt", LONGEST_PROMPT)
+        if form and clients.find(context.db, name) is not None:
+            form.wrong("name", "There is a client of this name already.")
+        if not form:
+            return render_template("desk/client_new.html", form=form, zones=_zones()), 422
+        with transaction(context.db) as db:
+            client_id = clients.add(db, name, prompt, context.now(), zone)
+        flash(f"{name} is there. Give it a number next.", "success")
+        return see_other(".show", client_id=client_id)
+
+    @pages.get("/clients/<int:client_id>")
+    def show(client_id: int):
+        return _client_page(context, client_id)
+
+    @pages.post("/clients/<int:client_id>/prompt")
+    def save_prompt(client_id: int):
+        _stored(context, client_id)
+        form = Form()
+        prompt = form.words("prompt", "The prompt", LONGEST_PROMPT)
+        persona, language = form.words("persona", "The persona", LONGEST_TEXT, required=False), _language(form)
+        if not form:
+            return _client_page(context, client_id, form), 422
+        with transaction(context.db) as db:
+            clients.set_prompt(db, client_id, prompt, context.now(), g.user.id)
+            clients.change(db, client_id, {"persona": persona, "language": language}, context.now())
+        flash("Saved. It counts from the next answer on.", "success")
+        return see_other(".show", client_id=client_id)
+
+    @pages.post("/clients/<int:client_id>")
+    def save(client_id: int):
+        _stored(context, client_id)
+        form = Form()
+        values = _read(form)
+        if form:
+            try:
+                with transaction(context.db) as db:
+                    clients.change(db, client_id, values, context.now())
+            except sqlite3.IntegrityError:
+                form.wrong("name", "There is a client of this name already.")
+        if not form:
+            return _client_page(context, client_id, form), 422
+        flash("Saved. It counts from the next answer on.", "success")
+        return see_other(".show", client_id=client_id)
+
+    @pages.get("/clients/<int:client_id>/versions")
+    def versions(client_id: int):
+        stored = _stored(context, client_id)
+        found = clients.prompt_versions(context.db, client_id)
+        steps = [(version, _difference(before.text if before else "", version.text)) for version, before in zip(found, [*found[1:], None])]
+        return render_template("desk/versions.html", client=stored, versions=steps)
+
+    @pages.post("/clients/<int:client_id>/versions/<int:version_id>/revert")
+    def revert(client_id: int, version_id: int):
+        found = {version.id: version for version in clients.prompt_versions(context.db, client_id)}
+        version = found.get(version_id) or abort(404)
+        with transaction(context.db) as db:
+            clients.set_prompt(db, client_id, version.text, context.now(), g.user.id)
+        flash("The older prompt counts again, as a version of its own.", "success")
+        return see_other(".show", client_id=client_id)
+
+    @pages.post("/clients/<int:client_id>/try")
+    def try_it(client_id: int):
+        _stored(context, client_id)
+        form = Form()
+        question = form.words("question", "A question", LONGEST_TEXT)
+        if not form:
+            return render_template("desk/_try.html", tried=None, error=form.errors["question"]), 422
+        try_id = trying.ask(
+            context,
+            client_id,
+            g.user.id,
+            text=request.form.get("prompt", "")[:LONGEST_PROMPT],
+            persona=request.form.get("persona", "")[:LONGEST_TEXT],
+            language=_language(form),
+            question=question,
+        )
+        return _try(context, try_id)
+
+    @pages.get("/clients/<int:client_id>/tries/<int:try_id>")
+    def tried(client_id: int, try_id: int):
+        return _try(context, try_id)
+
+    return pages
+
+
+def _try(context: Context, try_id: int) -> str:
+    found = tries.get(context.db, try_id) or abort(404)
+    return render_template("desk/_try.html", tried=found, waited=context.now() - found.created_at)
+
+
+def _stored(context: Context, client_id: int) -> dict:
+    return clients.as_stored(context.db, client_id) or abort(404, "There is no such client.")
+
+
+def _with_numbers(context: Context) -> list[tuple]:
+    return [(client, numbers.of_client(context.db, client.id)) for client in clients.all_of_them(context.db, context.settings)]
+
+
+def _client_page(context: Context, client_id: int, form: Form | None = None) -> str:
+    stored = _stored(context, client_id)
+    shown = _as_typed(stored)
+    if form:
+        pass
+    elif form is not None:
+        form.values = shown | form.values
+    else:
+        form = Form(**shown)
+    return render_template(
+        "desk/client.html",
+        client=stored,
+        form=form,
+        numbers=numbers.of_client(context.db, client_id),
+        defaults=context.settings,
+        days=opening_hours.NAMES,
+        zones=_zones(),
+        version_count=len(clients.prompt_versions(context.db, client_id)),
+    )
+
+
+def _as_typed(stored: dict) -> dict[str, str]:
+    """A client's row as the form's fields show it."""
+    values = {name: "" if value is None else f"{value:g}" if isinstance(value, float) else str(value) for name, value in stored.items()}
+    values |= opening_hours.typed(stored["hours"])
+    values["prompt"] = stored["system_prompt"]
+    values["own_words"] = "" if stored["person_words"] is None else "yes"
+    values["after_holding"] = {None: "", 0: "no", 1: "yes"}[stored["answer_after_holding"]]
+    return values
+
+
+def _read(form: Form) -> dict:
+    """Every column that this form changes."""
+    values: dict = {"name": form.text("name", "A name"), "time_zone": _zone(form)}
+    values["model"] = form.words("model", "The model", 200, required=False) or None
+    for field, label, low, high in NUMBERS:
+        values[field] = form.number(field, label, low, high)
+    values["pause_hours"] = form.number("pause_hours", "The pause", 0.1, 168) or 12
+    for field, label, required in TEXTS:
+        values[field] = form.words(field, label, LONGEST_TEXT, required=required)
+    values["hours"] = opening_hours.read(form)
+    form.values["own_words"] = request.form.get("own_words", "")
+    words = form.words("person_words", "The words", 4_000, required=False)
+    values["person_words"] = words if form.values["own_words"] == "yes" else None
+    after = form.choice("after_holding", ("", "yes", "no"))
+    values["answer_after_holding"] = {"": None, "yes": 1, "no": 0}.get(after)
+    longest, quiet = values["longest_wait_seconds"], values["quiet_seconds"]
+    if longest is not None and quiet is not None and longest < quiet:
+        form.wrong("longest_wait_seconds", "The longest wait cannot be shorter than the quiet time.")
+    return values
+
+
+def _zone(form: Form) -> str:
+    zone = form.text("time_zone", "The time zone")
+    if zone and zone not in available_timezones():
+        form.wrong("time_zone", "A time zone looks like Europe/Berlin.")
+    return zone
+
+
+def _zones() -> list[str]:
+    return sorted(zone for zone in available_timezones() if "/" in zone or zone == "UTC")
+
+
+def _language(form: Form) -> str:
+    value = form.values["language"] = " ".join(request.form.get("language", "").split())[:60]
+    return value
+
+
+def _difference(before: str, after: str) -> list[tuple[str, str]]:
+    """Lines of a unified difference, each with what it is: added, removed, same."""
+    kinds = {"+": "added", "-": "removed", " ": "same"}
+    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2))[2:]
+    return [(kinds.get(line[:1], "same"), line[1:] if line[:1] in kinds else "…") for line in lines]
