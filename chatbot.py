@@ -39,7 +39,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     connection = queues.connect(settings.redis_address, timeout_seconds=REDIS_TIMEOUT_SECONDS, retry=False)
     context = make_context(settings, connection, busy_seconds=PAGE_BUSY_SECONDS)
     _believe_proxies(app, settings.trusted_proxies)
-    _add_webhook(app, settings, context.inbox, context.queues)
+    _add_webhook(app, settings, context)
     _add_health(app, connection)
     _add_pages(app, settings, context)
     app.register_error_handler(HTTPException, _http_error)
@@ -53,8 +53,15 @@ def _believe_proxies(app: Flask, count: int) -> None:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=0)
 
 
-def _add_webhook(app: Flask, settings: Settings, inbox: queues.Inbox, work: queues.Queues) -> None:
-    app.wsgi_app = webhook.WebhookDoor(app.wsgi_app, settings.trusted_app_secrets, inbox, work, settings.web_threads)
+def _add_webhook(app: Flask, settings: Settings, context: Context) -> None:
+    app.wsgi_app = webhook.WebhookDoor(
+        app.wsgi_app,
+        settings.trusted_app_secrets,
+        context.inbox,
+        context.queues,
+        context.acknowledgements,
+        settings.web_threads,
+    )
     verify_token = settings.verify_token.encode()
 
     @app.get(webhook.PATH)

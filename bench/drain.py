@@ -113,6 +113,7 @@ def main() -> None:
             bells=queues.Bells(connection),
             limits=queues.Limits(connection),
             presence=queues.Presence(connection),
+            acknowledgements=queues.Acknowledgements(connection),
             channel=lambda kind: channel,
             ollama=Ollama(settings.ollama_host),
         )

@@ -122,6 +122,7 @@ def context(settings, db, redis, clock, channel):
         bells=queues.Bells(redis),
         limits=queues.Limits(redis),
         presence=queues.Presence(redis),
+        acknowledgements=queues.Acknowledgements(redis),
         channel=lambda kind: channel,
         ollama=Ollama("http://127.0.0.1:9", timeout_seconds=20, load_timeout_seconds=20, crash_pause_seconds=0),
         now=clock,

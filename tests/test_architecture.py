@@ -17,6 +17,7 @@ OURS = sorted(
 LAYERS = [
     ("frontdesk.errors", -1),
     ("frontdesk.settings", 0),
+    ("frontdesk.histogram", 0),
     ("frontdesk.redis_server", 1),
     ("frontdesk.channels", 1),
     ("frontdesk.store", 1),

@@ -9,7 +9,7 @@ from functools import cache
 
 from frontdesk import channels
 from frontdesk.ollama import Ollama
-from frontdesk.queues import Bells, Connection, Inbox, Limits, Presence, Queues
+from frontdesk.queues import Acknowledgements, Bells, Connection, Inbox, Limits, Presence, Queues
 from frontdesk.settings import Settings
 from frontdesk.store import database
 
@@ -28,6 +28,7 @@ class Context:
     bells: Bells
     limits: Limits
     presence: Presence
+    acknowledgements: Acknowledgements
     channel: Callable[[str], channels.Channel]
     ollama: Ollama
     now: Callable[[], float] = time.time
@@ -54,6 +55,7 @@ def make(settings: Settings, connection: Connection, *, busy_seconds: float = da
         bells=Bells(connection),
         limits=Limits(connection),
         presence=Presence(connection),
+        acknowledgements=Acknowledgements(connection),
         channel=channel,
         ollama=Ollama(
             settings.ollama_host,

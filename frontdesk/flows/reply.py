@@ -108,7 +108,7 @@ def answer(context: Context, conversation_id: int, *, may_ask: bool = True) -> N
         log.exception("the answer in conversation %s failed", work.id)
         try_again_or_ask_person(work, ModelError(f"a fault in Frontdesk: {type(error).__name__}"))
     else:
-        keep(work, text)
+        keep(work, text, completion.prompt_seconds + completion.output_seconds)
         learn(work, asked, completion)
 
 
@@ -168,8 +168,11 @@ def ask(work: Work, watch_class: type[Watch] = Watch) -> tuple[list[dict[str, st
 # --- what came of it --------------------------------------------------------------------------------------------------------
 
 
-def keep(work: Work, text: str) -> None:
-    """The answer (in WhatsApp's marks), the messages it answers and the end of the claim are one fact."""
+def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
+    """The answer (in WhatsApp's marks), the messages it answers and the end of the claim are one fact.
+
+    `model_seconds`: of this wait; none where a draft was written before.
+    """
     context, db = work.context, work.context.db
     now = context.now()
     parts = split_text(_apologise_if_late(work, text, now))
@@ -179,8 +182,18 @@ def keep(work: Work, text: str) -> None:
     with transaction(db):
         if not still_ours(work):
             return
+        waited = max(0.0, now - (work.conversation.waiting_since or now) - model_seconds)
         for part in parts:
-            outbox.queue_text(db, work.id, work.conversation.number_id, part, purpose="answer", now=now)
+            outbox.queue_text(
+                db,
+                work.id,
+                work.conversation.number_id,
+                part,
+                purpose="answer",
+                now=now,
+                waited_seconds=waited if part is parts[0] else None,
+                model_seconds=model_seconds,
+            )
         messages.mark_waiting_as(db, [message.id for message in work.waiting], "answered")
         conversations.settle(db, work.id)
         conversations.person_no_longer_needed(db, work.id, MODEL_AWAY)

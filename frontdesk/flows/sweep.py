@@ -4,13 +4,14 @@ import logging
 
 from frontdesk.flows import sending, suggest, take_over, trying, waits
 from frontdesk.flows.context import Context
-from frontdesk.store import clients, conversations, login_links, models, outbox, suggestions, tries, user_sessions
+from frontdesk.store import clients, conversations, login_links, measures, models, outbox, suggestions, tries, user_sessions
 from frontdesk.store.database import transaction
 
 log = logging.getLogger(__name__)
 
 UNMATCHED_KEPT_SECONDS = 30 * 24 * 3600
 DRAFT_IS_LATE_SECONDS = 120
+MEASURES_KEPT_SECONDS = 400 * 24 * 3600
 
 
 def sweep(context: Context) -> None:
@@ -26,6 +27,8 @@ def sweep(context: Context) -> None:
     waits.tell_who_waits_long(context)
     for suggestion_id in suggestions.wanted_since(context.db, now - DRAFT_IS_LATE_SECONDS):
         context.queues.suggest(suggestion_id)
+    with transaction(context.db) as db:
+        measures.roll_up(db, now)
     context.queues.send(outbox.to_send(context.db, now))
     if conversations.due(context.db, now, context.settings.lease_seconds, limit=1):
         context.queues.reply(force=not context.queues.depth("default"))
@@ -58,4 +61,5 @@ def clean(context: Context) -> None:
         user_sessions.forget_expired(db, now)
         login_links.forget_expired(db, now)
         suggestions.clean(db, now - suggest.KEPT_SECONDS)
+        measures.clean(db, now - MEASURES_KEPT_SECONDS)
         tries.clean(db, now - trying.KEPT_SECONDS)

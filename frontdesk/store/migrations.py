@@ -436,6 +436,26 @@ def m008_clients(db: Database) -> None:
     )
 
 
+@migrations()
+def m009_measures(db: Database) -> None:
+    _statements(
+        db,
+        """
+        -- of the first part of an answer of the model's: how long the customer waited before it began, how long it wrote
+        ALTER TABLE messages ADD COLUMN waited_seconds REAL;
+        ALTER TABLE messages ADD COLUMN model_seconds REAL;
+
+        -- What an hour that is over came to, for one client: numbers and histograms as JSON (store/measures.py).
+        CREATE TABLE measures (
+            hour INTEGER NOT NULL,
+            client_id INTEGER NOT NULL,
+            counted TEXT NOT NULL,
+            PRIMARY KEY (hour, client_id)
+        ) WITHOUT ROWID
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

@@ -66,16 +66,29 @@ def queue_text(
     now: float,
     reply_to_external_id: str | None = None,
     user_id: int | None = None,
+    waited_seconds: float | None = None,
+    model_seconds: float | None = None,
 ) -> int:
     """`purpose`: 'answer' (the model's), 'holding' (what is said while somebody waits), 'person' (of the user `user_id`)."""
     return db.execute(
         """
         INSERT INTO messages (
             conversation_id, number_id, direction, state, kind, purpose, text, public_id, reply_to_external_id, provider_at,
-            created_at, due_at, user_id)
-        VALUES (?, ?, 'out', 'queued', 'text', ?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?)
+            created_at, due_at, user_id, waited_seconds, model_seconds)
+        VALUES (?1, ?2, 'out', 'queued', 'text', ?3, CAST(?4 AS TEXT), ?5, ?6, ?7, ?7, ?7, ?8, ?9, ?10)
         """,
-        (conversation_id, number_id, purpose, exact(text), uuid.uuid4().hex, reply_to_external_id, now, now, now, user_id),
+        (
+            conversation_id,
+            number_id,
+            purpose,
+            exact(text),
+            uuid.uuid4().hex,
+            reply_to_external_id,
+            now,
+            user_id,
+            waited_seconds,
+            model_seconds,
+        ),
     ).lastrowid
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.wsgi import get_input_stream
 
-from frontdesk.queues import Inbox, Queues, RedisError
+from frontdesk.queues import Acknowledgements, Inbox, Queues, RedisError
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +42,17 @@ class WebhookDoor:
     `threads`: of this process. Pages never hold the last two of them, so a slow page keeps no webhook waiting.
     """
 
-    def __init__(self, rest: Callable, app_secrets: Sequence[str], inbox: Inbox, work: Queues, threads: int):
+    def __init__(
+        self,
+        rest: Callable,
+        app_secrets: Sequence[str],
+        inbox: Inbox,
+        work: Queues,
+        acknowledgements: Acknowledgements,
+        threads: int,
+    ):
         self.rest = rest
+        self.acknowledgements = acknowledgements
         self.keys = [secret.encode() for secret in app_secrets]
         self.inbox, self.work = inbox, work
         self.places = threading.BoundedSemaphore(max(1, threads - KEPT_THREADS))
@@ -72,6 +81,7 @@ class WebhookDoor:
 
     def receive(self, environ: dict) -> None:
         """Keep one webhook. Raises Refused: nothing was kept."""
+        begun = time.perf_counter()
         signature = environ.get("HTTP_X_HUB_SIGNATURE_256", "")
         if not signature:
             raise Refused("401 Unauthorized", "unsigned", "The header X-Hub-Signature-256 is missing.")
@@ -79,9 +89,11 @@ class WebhookDoor:
         if not is_signed(body, signature, self.keys):
             message = "The signature was not made with an app secret known here."
             raise Refused("403 Forbidden", "wrong_signature", message)
+        now = time.time()
         try:
-            if self.inbox.put("cloud", body, time.time()):
+            if self.inbox.put("cloud", body, now):
                 self.work.drain()
+            self.acknowledgements.count(time.perf_counter() - begun, now)
         except RedisError as error:
             log.error("webhook refused, Redis did not take it: %s", type(error).__name__)
             message = "Nothing was kept; send it again."

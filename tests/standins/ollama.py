@@ -90,10 +90,10 @@ class OllamaStandIn:
     def wait_for(self, condition: Callable[["OllamaStandIn"], Any], seconds: float = 5.0) -> None:
         """Return as soon as the condition holds; AssertionError when it has not within these seconds."""
         deadline = time.monotonic() + seconds
-        with self._changed:
-            while not condition(self):
-                if time.monotonic() > deadline:
-                    raise AssertionError(f"not within {seconds} s: {self.counters()}")
+        while not condition(self):  # without the lock: the condition may wait for the server's thread, which takes it
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not within {seconds} s: {self.counters()}")
+            with self._changed:
                 self._changed.wait(0.01)
 
     def counters(self) -> dict[str, int]:
