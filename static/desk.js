@@ -47,6 +47,7 @@
     }
   }
   showTimes(document);
+  document.cookie = `zone=${Intl.DateTimeFormat().resolvedOptions().timeZone}; path=/; max-age=31536000; SameSite=Lax`;
   setInterval(() => document.hidden || showTimes(document), 20000);
 
   // --- questions: <form data-confirm="…" data-confirm-label="…">, and hx-confirm ----------------------------------------
@@ -80,6 +81,8 @@
     const element = event.detail.elt;
     ask(event.detail.question, element.dataset.confirmLabel, element.classList.contains("danger"), () => event.detail.issueRequest(true));
   });
+
+  document.addEventListener("change", (event) => event.target.matches("[data-submit]") && event.target.form.requestSubmit());
 
   // --- clicks -------------------------------------------------------------------------------------------------------------
   document.addEventListener("click", async (event) => {

@@ -12,7 +12,6 @@
     document.title = count ? `(${count}) ${title}` : title;
   }
 
-  document.addEventListener("change", (event) => event.target.matches("[data-submit]") && event.target.form.requestSubmit());
   $("search")?.form.addEventListener("submit", (event) => event.preventDefault());
 
   // --- days, in the reader's own zone -------------------------------------------------------------------------------------

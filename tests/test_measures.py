@@ -1,0 +1,98 @@
+"""What is counted, and how it is shown: histogram, store/measures.py, plots and the overview."""
+
+import pytest
+
+from frontdesk import histogram, queues
+from frontdesk.flows import sweep, take_over
+from frontdesk.store import measures
+from frontdesk.store.database import transaction
+from frontdesk.web.plots import Series, bar_plot, line_plot
+from tests import demo
+from tests.test_reply import answer, context, customer_writes, inbound_states, model, outbound  # noqa: F401
+
+HOUR = 3600
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.02, 1, 17, 300, 40_000])
+def test_a_percentile_is_within_a_tenth(seconds):
+    made = histogram.made([seconds] * 9 + [seconds * 100])
+    assert histogram.percentile(made, 0.5) == pytest.approx(seconds, rel=0.1)
+
+
+def test_percentiles_of_a_known_spread():
+    made = histogram.made(range(1, 101))
+    assert histogram.percentile(made, 0.5) == pytest.approx(50, rel=0.1)
+    assert histogram.percentile(made, 0.95) == pytest.approx(95, rel=0.1)
+    assert histogram.percentile({}, 0.5) is None
+
+
+def test_an_answer_is_counted_with_its_wait_and_its_model_s_time(context, model, clock):
+    customer_writes(context, "Hi")
+    clock.forward(10)
+    answer(context)
+    [counted] = measures.between(context.db, clock() // HOUR * HOUR, clock() + 1, HOUR).values()
+    assert (counted.received, counted.bot, counted.person) == (1, 1, 0)
+    assert histogram.percentile(counted.durations["waited"], 0.5) == pytest.approx(12, rel=0.15)
+
+
+def test_a_person_s_answer_counts_as_a_person_s(context, clock):
+    customer_writes(context, "Hi")
+    take_over.answer_by_person(context, 1, 1, "Hello")
+    [counted] = measures.between(context.db, clock() // HOUR * HOUR, clock() + 1, HOUR).values()
+    assert (counted.bot, counted.person) == (0, 1)
+
+
+def test_hours_that_are_over_come_to_the_same_counted_once_or_live(context, settings, clock):
+    with transaction(context.db) as db:
+        demo.fill(db, settings, 1, clock())
+    begin, end = clock() // HOUR * HOUR - 60 * HOUR, clock() + 1
+    live = measures.between(context.db, begin, end, HOUR)
+    sweep.sweep(context)
+    assert context.db.execute("SELECT COUNT(*) FROM measures WHERE client_id > 0").fetchone()[0] > 5
+    rolled = measures.between(context.db, begin, end, HOUR)
+    assert {at: (one.received, one.bot, one.person, one.failures) for at, one in rolled.items()} == {
+        at: (one.received, one.bot, one.person, one.failures) for at, one in live.items()
+    }
+    assert sum(one.failures.get(131047, 0) for one in rolled.values()) == 1
+    assert measures.between(context.db, begin, end, HOUR, client_id=2)[begin].received == 0
+
+
+def test_acknowledgements_are_written_once_a_second_and_read_by_hour(redis):
+    acknowledgements = queues.Acknowledgements(redis)
+    for n in range(100):
+        acknowledgements.count(0.002, 7200 + n / 10)
+    [before, found] = acknowledgements.read([3600, 7200])
+    assert before == {} and sum(found.values()) > 80
+    assert histogram.percentile(found, 0.5) == pytest.approx(0.002, rel=0.1)
+
+
+def test_an_empty_plot_says_so_and_one_point_is_drawn():
+    assert bar_plot("Messages", "", ["a", "b"], [Series("x", "a", [0, 0])]).is_empty
+    one = line_plot("Time", " s", ["a", "b"], [Series("x", "a", [None, 7.0])])
+    assert not one.is_empty and len(one.dots) == 1 and one.lines == []
+
+
+def test_axes_end_at_round_numbers_above_the_highest_value():
+    plot = bar_plot("Messages", "", ["a"], [Series("x", "a", [87])])
+    assert [label for _, label in plot.y_ticks] == ["0", "50", "100"]
+
+
+@pytest.mark.parametrize("span", ["hour", "day", "week", "nonsense"])
+def test_the_overview_shows_a_new_installation_and_a_busy_one(app, agent, db, settings, clock, span):
+    assert "Nothing in this time." in agent.get(f"/overview?span={span}").text
+    demo.fill(db, settings, 1, clock())
+    page = agent.get(f"/overview?span={span}")
+    assert page.status_code == 200 and "<svg" in page.text and "style=" not in page.text
+    assert len(page.data) < 100_000
+
+
+def test_nothing_new_is_told_with_204(app, agent, db):
+    first = agent.fragment("/overview/figures?span=week").text
+    known = first.split("known=")[1].split('"')[0]
+    assert agent.fragment(f"/overview/figures?span=week&known={known}").status_code == 204
+
+
+def test_the_axis_is_in_the_reader_s_time_zone(app, agent, db, settings, clock):
+    demo.fill(db, settings, 1, clock())
+    agent.set_cookie("zone", "Asia/Kolkata")
+    assert ":30</text>" in agent.get("/overview?span=day").text
