@@ -103,7 +103,7 @@ def csrf_token() -> str:
 
 def _csrf_fits() -> bool:
     cookie = request.cookies.get(SESSION_COOKIE if g.user else VISITOR_COOKIE)
-    given = request.headers.get("X-CSRF-Token") or request.form.get("csrf_token", "")
+    given = request.headers.get("X-CSRF-Token") or request.headers.get("X-CSRFToken") or request.form.get("csrf_token", "")
     return bool(cookie) and hmac.compare_digest(_csrf_of(cookie).encode(), given.encode("utf-8", "surrogatepass"))
 
 
