@@ -46,6 +46,8 @@ class Demo:
         id_ = outbox.queue_text(
             self.db, conversation_id, self.number.id, text, purpose=purpose, now=at, reply_to_external_id=reply_to, user_id=user_id
         )
+        if purpose == "answer":
+            fields = {"waited_seconds": 2 + self.serial % 7, "model_seconds": 6 + self.serial * 3 % 17, **fields}
         columns = {"state": state, "attempt": 1, "due_at": None, "external_id": f"wamid.{uuid.uuid4().hex[:12]}", "sent_at": at, **fields}
         marks = ", ".join(f"{name} = ?" for name in columns)
         self.db.execute(f"UPDATE messages SET {marks} WHERE id = ?", (*columns.values(), id_))

@@ -75,6 +75,8 @@ def line_plot(title: str, unit: str, labels: Sequence[str], series: Sequence[Ser
 def _y_axis(series: Sequence[Series]) -> tuple[float, list[tuple[float, str]]]:
     highest = max((value for one in series for value in one.values if value), default=0) or 1
     step = _nice(highest / 4)
+    if all(value is None or value == int(value) for one in series for value in one.values):
+        step = max(1, step)  # there is no half a message
     top = step * math.ceil(highest / step)
     ticks = [step * n for n in range(round(top / step) + 1)]
     return top, [(_r(_y(tick, top)), _written(tick)) for tick in ticks]

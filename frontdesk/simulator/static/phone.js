@@ -12,7 +12,8 @@ const PEOPLE = [
 ];
 
 const at = (id) => document.getElementById(id);
-let customer = PEOPLE.find((person) => person.key === sessionStorage.customer) || PEOPLE[0];
+const given = PEOPLE[document.body.dataset.person]; // of two phones on one page each is somebody's
+let customer = given || PEOPLE.find((person) => person.key === sessionStorage.customer) || PEOPLE[0];
 let seen = -1;
 let drawn = "";
 let quoting = null;
@@ -203,7 +204,7 @@ at("picture").onchange = async () => {
 for (const person of PEOPLE) at("customer").append(new Option(person.name, person.key, false, person === customer));
 at("customer").onchange = () => {
   customer = PEOPLE.find((person) => person.key === at("customer").value);
-  sessionStorage.customer = customer.key;
+  if (!given) sessionStorage.customer = customer.key;
   seen = -1;
   unquote();
   poll();
