@@ -1,0 +1,209 @@
+"""The desk in a real browser against the real stack: what a newcomer does in their first quarter of an hour. Run: tests/browser/run"""
+
+import re
+import shutil
+import time
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="a browser is needed: tests/browser/run")
+
+from axe_playwright_python.sync_playwright import Axe  # noqa: E402
+
+from tests.stack import Stack, wait_for  # noqa: E402
+
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+EVIL = "<img src=x onerror=\"document.title='HACKED'\">"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    with Stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as started:
+        yield started.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+
+
+@pytest.fixture(scope="module")
+def session(stack, browser):
+    """A browser in which the owner was made by the first-run link and is logged in."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    page.goto(stack.first_run_url())
+    page.fill("#f-name", "Mina Okafor")
+    page.fill("#f-email", "mina@example.com")
+    page.fill("#f-password", "bread and butter")
+    page.click("text=Begin")
+    page.wait_for_url("**/inbox")
+    page.close()
+    return context
+
+
+@pytest.fixture
+def page(session, stack):
+    """A tab; afterwards nothing may have gone wrong in its console."""
+    stack.simulator.reset()
+    stack.ollama.reset()
+    page, wrong = session.new_page(), []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text) if "Content Security Policy" in message.text else None)
+    page.goto(f"{stack.web_url}/inbox")
+    yield page
+    assert wrong == [] and "HACKED" not in page.title()
+    page.close()
+
+
+def in_list(page, name: str):
+    return page.locator("a.conversation", has_text=name)
+
+
+def test_the_link_that_made_the_owner_works_once(stack, browser):
+    page = browser.new_context().new_page()
+    page.goto(f"{stack.web_url}/inbox")
+    assert page.url.endswith("/login?next=/inbox")
+    page.fill("#f-email", "mina@example.com")
+    page.fill("#f-password", "wrong password")
+    page.click("button:has-text('Log in')")
+    page.wait_for_selector(".error, .note.danger")
+    page.fill("#f-email", "mina@example.com")
+    page.fill("#f-password", "bread and butter")
+    page.click("button:has-text('Log in')")
+    page.wait_for_url("**/inbox")
+
+
+def test_a_customer_writes_and_the_inbox_shows_it_without_a_reload(page, stack):
+    stack.simulator.customer_writes("4915110000001", "Do you deliver?", name="Vera Live")
+    in_list(page, "Vera Live").wait_for(timeout=8000)
+    stack.simulator.wait_for_answers("4915110000001")
+
+
+def test_take_over_answer_and_hand_back(page, stack):
+    stack.simulator.customer_writes("4915110000002", "a person please", name="Ravi Two")
+    in_list(page, "Ravi Two").click()
+    page.wait_for_selector("text=a person please")
+    page.fill("#text", "Hello Ravi, Mina here.")
+    page.press("#text", "Enter")
+    page.wait_for_selector(".bubble.out:has-text('Mina here')")
+    wait_for(lambda: "Hello Ravi, Mina here." in stack.simulator.texts("4915110000002"))
+    page.wait_for_selector(".bubble.out:has-text('Mina here') .tick.delivered, .bubble.out:has-text('Mina here') .tick.read", timeout=8000)
+    page.wait_for_selector("#bar:has-text('Mina Okafor answers')")
+    assert page.input_value("#text") == ""
+    stack.simulator.customer_writes("4915110000002", "and when do you open?", name="Ravi Two")
+    page.wait_for_selector(".bubble:has-text('when do you open')", timeout=8000)
+    before = len(stack.simulator.texts("4915110000002"))
+    page.click("text=Hand back")
+    wait_for(lambda: len(stack.simulator.texts("4915110000002")) > before, 15)
+
+
+def test_what_was_typed_survives_a_reload_and_a_canned_answer_is_put_in(page, stack):
+    page.goto(f"{stack.web_url}/canned")
+    page.fill("#f-shortcut", "hours")
+    page.fill("#f-text", "We are open from seven.")
+    page.click("text=Keep it")
+    page.goto(f"{stack.web_url}/inbox")
+    page.locator("a.conversation").first.click()
+    page.fill("#text", "half an ans")
+    page.reload()
+    assert page.input_value("#text") == "half an ans"
+    page.fill("#text", "/ho")
+    page.press("#text", "Enter")
+    assert page.input_value("#text") == "We are open from seven."
+    page.fill("#text", "")
+
+
+def test_the_keyboard_is_enough(page, stack):
+    page.keyboard.press("j")
+    page.wait_for_selector("#text")
+    page.keyboard.press("?")
+    page.wait_for_selector("#shortcuts[open]")
+    page.keyboard.press("Escape")
+    page.keyboard.press("r")
+    assert page.evaluate("document.activeElement.id") == "text"
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "search"
+
+
+def test_a_draft_is_asked_for_edited_and_sent(page, stack):
+    stack.simulator.customer_writes("4915110000003", "human", name="Dora Draft")
+    in_list(page, "Dora Draft").click()
+    stack.ollama.next("A drafted answer.")
+    page.click("#draft")
+    page.wait_for_selector("#draft-text:has-text('A drafted answer.')", timeout=15000)
+    page.click("[data-use-draft]")
+    page.fill("#text", page.input_value("#text") + " Edited.")
+    page.press("#text", "Enter")
+    wait_for(lambda: "A drafted answer. Edited." in stack.simulator.texts("4915110000003"))
+
+
+def test_a_number_stops_everybody_sees_it_and_resuming_sends_what_waited(page, stack):
+    stack.simulator.behave(token_expired=True)
+    stack.simulator.customer_writes("4915110000004", "Hello?", name="Nina Stop")
+    page.wait_for_timeout(1500)
+    wait_for(lambda: stack.rows("SELECT 1 FROM numbers WHERE stopped_at IS NOT NULL"), 15)
+    page.goto(f"{stack.web_url}/inbox")
+    page.click(".banner.danger >> text=Mend it")
+    page.wait_for_selector("text=/messages? waits?/")
+    stack.simulator.behave(token_expired=False)
+    page.click("button:has-text('Resume')")
+    page.wait_for_selector("text=What waited goes out now")
+    stack.simulator.wait_for_answers("4915110000004")
+    page.click("text=Test now")
+    page.wait_for_selector(".finding.good:has-text('token good')")
+
+
+def test_a_dead_letter_is_retried_and_arrives_as_a_new_message(page, stack):
+    stack.simulator.customer_writes("4915110000005", "human", name="Dead Letter")
+    in_list(page, "Dead Letter").click()
+    wait_for(lambda: stack.simulator.texts("4915110000005"))
+    stack.simulator.behave(next_errors=[{"code": 131026}])
+    page.fill("#text", "This will fail first")
+    page.press("#text", "Enter")
+    page.wait_for_selector(".bubble.failed", timeout=10000)
+    page.goto(f"{stack.web_url}/dead-letters")
+    page.check(".letters input[type=checkbox] >> nth=0")
+    page.click("text=Retry chosen >> nth=0")
+    page.wait_for_selector("text=On their way again: 1.")
+    wait_for(lambda: "This will fail first" in stack.simulator.texts("4915110000005"))
+
+
+def test_hostile_words_come_out_as_text(page, stack):
+    stack.simulator.customer_writes("4915110000006", EVIL, name=EVIL)
+    in_list(page, "onerror").wait_for(timeout=8000)
+    in_list(page, "onerror").first.click()
+    page.wait_for_selector(".bubble:has-text('onerror')")
+    page.goto(f"{stack.web_url}/inbox/search?q=onerror")
+    page.wait_for_selector("mark")
+    assert page.locator("img[src=x]").count() == 0
+
+
+PAGES = ["/inbox", "/inbox/1", "/overview", "/clients", "/clients/1", "/clients/1/versions", "/numbers/1", "/numbers/new", "/dead-letters", "/rejected", "/users", "/account", "/canned"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_nothing_serious_and_nothing_runs_over_the_edge(page, stack, path, scheme):
+    page.emulate_media(color_scheme=scheme)
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.goto(stack.web_url + path)
+        page.wait_for_timeout(200)
+        found = Axe().run(page).response["violations"]
+        serious = [(each["id"], each["nodes"][0]["html"][:160]) for each in found if each["impact"] in ("serious", "critical")]
+        assert serious == [], (path, width)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
+
+
+def test_a_page_is_small_and_quick(page, stack):
+    for path in ("/inbox", "/inbox/1", "/overview"):
+        begin = time.perf_counter()
+        answer = page.request.get(stack.web_url + path)
+        assert len(answer.body()) < 100_000 and time.perf_counter() - begin < 5
+        assert not re.search(r"\sstyle=", answer.text())
