@@ -76,6 +76,10 @@ class Completion:
     output_seconds: float
     done_reason: str
 
+    @property
+    def tokens_per_second(self) -> float | None:
+        return self.output_tokens / self.output_seconds if self.output_tokens and self.output_seconds else None
+
 
 class Ollama:
     """One Ollama server. `host` is an address as settings has it, its scheme and port spelled out.

@@ -98,7 +98,6 @@
       option.hidden = !fits;
     }
     list.hidden = !word || !options().length;
-    text().setAttribute("aria-expanded", String(!list.hidden));
     choose(list.hidden ? -1 : 0);
   }
 
@@ -113,7 +112,6 @@
   function useCanned(option) {
     put(option.dataset.text);
     $("canned").hidden = true;
-    text().setAttribute("aria-expanded", "false");
   }
 
   // --- clicks ---------------------------------------------------------------------------------------------------------------

@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 # RQ counts a worker among the living by its jobs' beginnings, and warm-ups and the desk's own work want their turn.
 TURN_SECONDS = 60
 
+# A model whose answers take milliseconds need not have each of them written down.
+MEASURED_EVERY_SECONDS = 2
+
 # Looking for every answer anew costs as much as the rest when a model answers in milliseconds.
 DUE_BATCH, LOOK_AGAIN_SECONDS = 20, 0.1
 
@@ -202,14 +205,13 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
 
 
 def learn(work: Work, asked: list[dict[str, str]], completion: Completion) -> None:
-    """The model answers, and how long its tokens are."""
+    """The model answers, how long its tokens are and, every few seconds, how quick it is."""
     context, host, model = work.context, work.context.settings.ollama_host, work.options.model
-    ratio = prompt.learnt_ratio(
-        asked, completion.prompt_tokens, models.get(context.db, host, model).characters_per_token
-    )
-    models.answered(context.db, host, model, context.now(), ratio)
-    speed = completion.output_tokens / completion.output_seconds if completion.output_tokens and completion.output_seconds else None
-    models.took(context.db, host, model, completion.prompt_seconds + completion.output_seconds, speed, context.now())
+    known, now = models.get(context.db, host, model), context.now()
+    ratio = prompt.learnt_ratio(asked, completion.prompt_tokens, known.characters_per_token)
+    models.answered(context.db, host, model, now, ratio)
+    if abs(now - known.updated_at) >= MEASURED_EVERY_SECONDS:
+        models.took(context.db, host, model, completion.prompt_seconds + completion.output_seconds, completion.tokens_per_second, now)
 
 
 def _apologise_if_late(work: Work, text: str, now: float) -> str:

@@ -50,5 +50,5 @@ def write(context: Context, try_id: int) -> None:
         log.warning("no answer for try %s: %s", try_id, error)
         tries.settle(context.db, try_id, "failed", f"The model gave no answer: {error}.")
     else:
-        speed = completion.output_tokens / completion.output_seconds if completion.output_tokens and completion.output_seconds else None
-        tries.settle(context.db, try_id, "ready", whatsapp_text(completion.text), time.monotonic() - began, speed)
+        took = time.monotonic() - began
+        tries.settle(context.db, try_id, "ready", whatsapp_text(completion.text), took, completion.tokens_per_second)

@@ -15,12 +15,14 @@ class ModelState:
     characters_per_token: float | None = None
     answer_seconds: float | None = None
     tokens_per_second: float | None = None
+    updated_at: float = 0.0
 
 
 def get(db: sqlite3.Connection, host: str, model: str) -> ModelState:
     row = db.execute(
         """
-        SELECT away_since, retry_at, failures, reason, characters_per_token, answer_seconds, tokens_per_second
+        SELECT away_since, retry_at, failures, reason, characters_per_token, answer_seconds, tokens_per_second,
+            updated_at
         FROM models WHERE host = ? AND model = ?
         """,
         (host, model),

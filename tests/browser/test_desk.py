@@ -64,7 +64,7 @@ def in_list(page, name: str):
     return page.locator("a.conversation", has_text=name)
 
 
-def test_the_link_that_made_the_owner_works_once(stack, browser):
+def test_a_wrong_password_is_refused_and_the_right_one_leads_to_where_one_wanted(stack, browser, session):
     page = browser.new_context().new_page()
     page.goto(f"{stack.web_url}/inbox")
     assert page.url.endswith("/login?next=/inbox")
