@@ -14,7 +14,7 @@ from frontdesk import queues
 from frontdesk import settings as settings_module
 from frontdesk.flows.context import Context, make as make_context
 from frontdesk.settings import Settings
-from frontdesk.web import access, add_desk, errors, webhook
+from frontdesk.web import access, add_desk, assets, errors, webhook
 from frontdesk.web.errors import error_response
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def _add_pages(app: Flask, settings: Settings, context: Context) -> None:
     def keep_scripts_out(response: Response) -> Response:
         response.headers.setdefault("Content-Security-Policy", CONTENT_POLICY)
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        return response
+        return assets.finish(response, app.static_folder) if request.endpoint == "static" else response
 
 
 def _http_error(error: HTTPException):

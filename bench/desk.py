@@ -1,4 +1,4 @@
-"""The desk's reads on a full database: the list with each filter, its counts, a thread, and search.
+"""The desk's reads on a full database: the list with each filter, its counts, a thread, search, and whole pages.
 
     bench/run desk.py [--conversations 100000] [--messages 1000000]
 
@@ -10,13 +10,15 @@ import random
 import statistics
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 from machine import heading, table
 
 from frontdesk import settings as settings_module
 from frontdesk.flows import first_run
-from frontdesk.store import database, inbox, search, thread
+from frontdesk.store import database, inbox, measures, search, thread
+from frontdesk.store.database import transaction
 
 WORDS = """order bread cake when open today tomorrow please thank hello invoice delivery price table reservation change cancel vegan gluten
 birthday number street morning evening phone question answer weekend saturday sunday coffee milk sugar flour walnut chocolate lemon""".split()
@@ -75,6 +77,21 @@ def measured(work, times: int = 30) -> list[float]:
     return [statistics.median(took), statistics.quantiles(took, n=20)[18], max(took)]
 
 
+@cache
+def pages(settings):
+    """A browser that is logged in, as in the tests: what the server spends on a page."""
+    from chatbot import create_app
+    from tests import desk
+
+    app = create_app(settings)
+    app.extensions["frontdesk"].now = lambda: NOW
+    browser = desk.log_in(app)
+    with transaction(app.extensions["frontdesk"].db) as db:
+        while measures.roll_up(db, NOW):
+            pass
+    return browser
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--conversations", type=int, default=100_000)
@@ -97,6 +114,8 @@ def main() -> None:
         rows.append(["thread", *measured(lambda: thread.page(db, 77)), LIST_MS])
         for words in ("rare777", "bread", "bread cake walnut", "brea", "br", "b", "rare1", "nothinglikethis", "bread nothinglikethis"):
             rows.append([f"search: {words}", *measured(lambda: search.find(db, words)), SEARCH_MS])
+        for path in ("/inbox", "/inbox/77", "/inbox/list", "/overview?span=week", "/dead-letters"):
+            rows.append([f"page: {path}", *measured(lambda: pages(settings).get(path)), LIST_MS])
         table(["what", "p50 ms", "p95 ms", "max ms", "limit ms", "p95 of it"], [[*row, row[2] / row[4]] for row in rows])
         db.close()
 

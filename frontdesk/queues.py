@@ -6,6 +6,7 @@ all that is due, and a bell, a key with a short life, says that such a job is al
 """
 
 import hashlib
+import os
 import random
 import threading
 import time
@@ -91,9 +92,10 @@ class _Line:
 
     def ask(self, *command):
         """The answer. A kept connection that proves dead is replaced once. Raises RedisError."""
-        line = getattr(self._of_thread, "line", None)
-        if line is None:
-            line = self._of_thread.line = self._pool.connection_class(**self._pool.connection_kwargs)
+        owner, line = getattr(self._of_thread, "line", (None, None))
+        if owner != os.getpid():  # a forked child must not talk on its parent's
+            line = self._pool.connection_class(**self._pool.connection_kwargs)
+            self._of_thread.line = os.getpid(), line
         was_open = line.is_connected
         try:
             return self._answer(line, command)

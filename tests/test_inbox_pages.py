@@ -1,5 +1,6 @@
 """The inbox and a conversation as people of the desk use them: pages and fragments, with a busy desk's data."""
 
+import gzip
 import re
 
 import pytest
@@ -181,6 +182,19 @@ def test_what_people_wrote_comes_out_as_text_everywhere(owner, context, db):
     assert "&lt;script&gt;" in owner.get("/inbox/1").text
 
 
-def test_pages_are_small(busy, db):
+def test_a_page_with_all_it_loads_is_under_100_kb(busy, db):
     for path in ("/inbox", f"/inbox/{ids(db)['Ana Silveira']}", "/overview", "/clients/1"):
-        assert len(busy.get(path).data) < 60_000, path
+        page = busy.get(path)
+        loaded = set(re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text))
+        files = [busy.get(address, headers={"Accept-Encoding": "gzip"}) for address in loaded]
+        assert len(files) >= 4 and all("immutable" in file.headers["Cache-Control"] for file in files)
+        assert len(page.data) + sum(len(file.data) for file in files) < 100_000, path
+
+
+def test_a_static_file_comes_as_it_is_to_who_takes_no_gzip(owner):
+    plain = owner.get("/static/desk.css", headers={"Accept-Encoding": "identity"})
+    packed = owner.get("/static/desk.css", headers={"Accept-Encoding": "gzip"})
+    assert gzip.decompress(packed.data) == plain.data and packed.headers["Content-Encoding"] == "gzip"
+    assert plain.headers["ETag"] != packed.headers["ETag"] and "Accept-Encoding" in plain.headers["Vary"]
+    known = owner.get("/static/desk.css", headers={"Accept-Encoding": "gzip", "If-None-Match": packed.headers["ETag"]})
+    assert known.status_code in (200, 304)

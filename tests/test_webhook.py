@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import hmac
 import json
+import os
 import threading
 
 import pytest
@@ -124,6 +125,20 @@ def test_a_kept_connection_that_redis_closed_costs_nobody_a_webhook(client, redi
     assert queues.Inbox(redis).length() == 2
 
 
+def test_a_forked_child_talks_on_a_connection_of_its_own(redis):
+    inbox = queues.Inbox(redis)
+    inbox.put("cloud", b"parent", 0)
+    child = os.fork()
+    if child == 0:
+        for _ in range(200):
+            inbox.put("cloud", b"child", 0)
+        os._exit(0)
+    for _ in range(200):
+        inbox.put("cloud", b"parent", 0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert inbox.length() == 401
+
+
 def test_a_redis_that_forgot_its_scripts_is_told_again(client, redis):
     post(client, b"{}", sign(b"{}"))
     redis.script_flush()
@@ -143,11 +158,12 @@ def test_pages_that_hang_keep_no_webhook_waiting(app_settings, redis, monkeypatc
     slow = threading.Thread(target=app.test_client().get, args=("/slow",))
     slow.start()
     begun.wait(5)
-    assert app.test_client().get("/health").status_code == 503, "the one place for pages is taken"
+    assert app.test_client().get("/login").status_code == 503, "the one place for pages is taken"
+    assert app.test_client().get("/health").status_code == 200
     assert post(app.test_client(), b"{}", sign(b"{}")).status_code == 200
     hangs.set()
     slow.join()
-    assert app.test_client().get("/health").status_code == 200
+    assert app.test_client().get("/login").status_code == 200
 
 
 def test_the_simulator_s_secret_is_trusted_in_development_only(app_settings, redis):

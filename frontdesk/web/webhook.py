@@ -4,6 +4,7 @@ It stands before Flask as plain WSGI, because it is the one route whose cost dec
 Flask's request, routing and response cost three times what verifying and keeping do (bench/RESULTS.md).
 """
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -23,6 +24,7 @@ KEPT_THREADS = 2
 LONGEST_WAIT_SECONDS = 0.25  # in which the one who waits holds a thread that a webhook could have
 
 PATH = "/webhooks/whatsapp"
+PROBES = ("/health", "/ready")  # they must also answer while the desk is busy
 
 # Meta's largest webhook is 3 MB; a 413 is sent again for days, so the limit is above it.
 LARGEST_BODY_BYTES = 3 * 1024 * 1024 + 64 * 1024
@@ -71,6 +73,8 @@ class WebhookDoor:
         return _answer(start_response, "200 OK", "text/plain; charset=utf-8", b"ok")
 
     def pass_on(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
+        if environ["PATH_INFO"] in PROBES:
+            return self.rest(environ, start_response)
         if not self.places.acquire(timeout=LONGEST_WAIT_SECONDS):
             busy = Refused("503 Service Unavailable", "busy", "Too much is asked at once; try again in a moment.")
             return _error(start_response, busy)
@@ -93,11 +97,12 @@ class WebhookDoor:
         try:
             if self.inbox.put("cloud", body, now):
                 self.work.drain()
-            self.acknowledgements.count(time.perf_counter() - begun, now)
         except RedisError as error:
             log.error("webhook refused, Redis did not take it: %s", type(error).__name__)
             message = "Nothing was kept; send it again."
             raise Refused("503 Service Unavailable", "try_again", message) from None
+        with contextlib.suppress(RedisError):
+            self.acknowledgements.count(time.perf_counter() - begun, now)
 
 
 def _body(environ: dict) -> bytes:
