@@ -1,0 +1,38 @@
+"""Redis and RQ: the inbox stream, the queues, the scheduler's entries and the rate limits. Nothing else imports either library.
+
+Redis is the doorbell, SQLite the truth: everything here may be lost or happen twice, and the sweep rings again. Job arguments
+are row ids, written as JSON; jobs are named, never imported.
+"""
+
+from rq.serializers import JSONSerializer
+
+from frontdesk.queues.acknowledgements import Acknowledgements
+from frontdesk.queues.bells import Bells
+from frontdesk.queues.connection import Connection, RedisError, connect
+from frontdesk.queues.facts import RedisFacts, redis_facts, scheduler_alive, workers_alive
+from frontdesk.queues.inbox import Inbox, InboxEntry
+from frontdesk.queues.limits import Limits, Rate, jittered
+from frontdesk.queues.presence import Presence
+from frontdesk.queues.work import QUEUES, FrontdeskJob, Queues
+
+__all__ = [
+    "QUEUES",
+    "Acknowledgements",
+    "Bells",
+    "Connection",
+    "FrontdeskJob",
+    "Inbox",
+    "InboxEntry",
+    "JSONSerializer",
+    "Limits",
+    "Presence",
+    "Queues",
+    "Rate",
+    "RedisError",
+    "RedisFacts",
+    "connect",
+    "jittered",
+    "redis_facts",
+    "scheduler_alive",
+    "workers_alive",
+]

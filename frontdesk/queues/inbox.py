@@ -1,0 +1,61 @@
+"""The inbox: acknowledged webhooks, in a Redis stream until they are rows."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from frontdesk.queues.connection import Connection, Script
+
+INBOX = "inbox"
+BELL = "inbox:rung"
+BELL_SECONDS = 5
+INBOX_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class InboxEntry:
+    """One acknowledged webhook: its stream id, channel kind, exact body and when it came (UTC epoch seconds)."""
+
+    id: str
+    channel: str
+    body: bytes
+    received_at: float
+
+
+# One command for both: a pipeline of two costs the client a third more, and this is the way every webhook goes.
+_PUT = """
+redis.call('XADD', KEYS[1], '*', 'channel', ARGV[1], 'body', ARGV[2], 'at', ARGV[3])
+return redis.call('SET', KEYS[2], 1, 'NX', 'EX', ARGV[4])
+"""
+
+
+class Inbox:
+    """The stream of acknowledged webhooks, and the bell that says somebody should read it."""
+
+    def __init__(self, connection: Connection):
+        self.redis = connection
+        self._put = Script(connection, _PUT)
+
+    def put(self, channel: str, body: bytes, received_at: float) -> bool:
+        """Keep a webhook; one round trip. True if the bell was silent: the caller enqueues `jobs.drain`.
+
+        Raises RedisError: nothing was promised, the sender must send again.
+        """
+        return bool(self._put([INBOX, BELL], [channel, body, repr(received_at), BELL_SECONDS]))
+
+    def silence(self) -> None:
+        """Called before reading: what comes after this rings again."""
+        self.redis.delete(BELL)
+
+    def read(self) -> list[InboxEntry]:
+        return [
+            InboxEntry(id_.decode(), fields[b"channel"].decode(), fields[b"body"], float(fields[b"at"]))
+            for id_, fields in self.redis.xrange(INBOX, count=INBOX_BATCH)
+        ]
+
+    def delete(self, entries: Iterable[InboxEntry]) -> None:
+        ids = [entry.id for entry in entries]
+        if ids:
+            self.redis.xdel(INBOX, *ids)
+
+    def length(self) -> int:
+        return self.redis.xlen(INBOX)

@@ -1,0 +1,82 @@
+"""How fast things may happen: rates that every process shares through Redis."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from frontdesk.queues.connection import Connection, Script
+
+# GCRA, one key for each rate: it holds the time at which the rate is wholly free again. A value further ahead than the rate
+# allows was written before the clock was set back, and is not believed. A key after those of the rates holds everything up
+# while it lives. ARGV: how many rates, how long a wait is still counted, then interval and burst of each.
+_TAKE = """
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+local count = tonumber(ARGV[1])
+local waits = 0
+if KEYS[count + 1] then waits = math.max(0, redis.call('PTTL', KEYS[count + 1])) / 1000 end
+local free = {}
+for i = 1, count do
+    local interval, burst = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
+    local at = tonumber(redis.call('GET', KEYS[i]) or now)
+    if at < now or at > now + interval * burst + 600 then at = now end
+    free[i] = at + interval
+    waits = math.max(waits, at + interval - now - interval * burst)
+end
+if waits > tonumber(ARGV[2]) then return tostring(waits) end
+for i = 1, count do
+    redis.call('SET', KEYS[i], string.format('%.6f', free[i]), 'PX', math.ceil((free[i] - now) * 1000) + 1000)
+end
+return tostring(waits)
+"""
+
+# Meta: 1 message per 6 s to one user, of which up to 45 may be borrowed ahead.
+PAIR_INTERVAL_SECONDS, PAIR_BURST = 6, 45
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Once every `interval_seconds`, of which up to `burst` may come at once. `name` says of what: `limit:<name>`."""
+
+    name: str
+    interval_seconds: float
+    burst: float
+
+
+class Limits:
+    """How often something may happen, shared by every process through Redis: sends of a number, attempts to log in."""
+
+    def __init__(self, connection: Connection):
+        self.redis = connection
+        self._take = Script(connection, _TAKE)
+
+    def take(self, number_id: int, contact_id: int, messages_per_second: float, patience_seconds: float = 0) -> float:
+        """How many seconds a message of a number to one person has to wait.
+
+        Up to `patience_seconds` it is counted: wait so long and send it. For a longer wait nothing is counted: ask again then.
+        """
+        of_number = Rate(f"{number_id}", 1 / messages_per_second, max(1, messages_per_second / 8))
+        of_pair = Rate(f"{number_id}:{contact_id}", PAIR_INTERVAL_SECONDS, PAIR_BURST)
+        return self._count([of_number, of_pair], patience_seconds, f"limit:{number_id}:paused")
+
+    def count(self, *rates: Rate) -> float:
+        """0: go, it is counted for every rate. Otherwise nothing is counted and it says how many seconds to wait."""
+        return self._count(rates, 0)
+
+    def _count(self, rates: Sequence[Rate], patience_seconds: float, *pause: str) -> float:
+        numbers = [number for rate in rates for number in (rate.interval_seconds, rate.burst)]
+        keys = [*(f"limit:{rate.name}" for rate in rates), *pause]
+        return float(self._take(keys, [len(rates), patience_seconds, *numbers]))
+
+    def forgive(self, rate: Rate) -> None:
+        """What was counted for this rate is forgotten."""
+        self.redis.delete(f"limit:{rate.name}")
+
+    def pause(self, number_id: int, seconds: float) -> None:
+        """The provider said 'slower': nothing of this number goes out for so long."""
+        self.redis.set(f"limit:{number_id}:paused", 1, px=max(1, int(seconds * 1000)))
+
+
+def jittered(seconds: float) -> float:
+    """`seconds`, up to a fifth more: many that failed together do not come back together."""
+    return seconds * random.uniform(1, 1.2)

@@ -1,0 +1,131 @@
+"""RQ's queues and what rings for work. One job serves all that is due; a bell, a key with a short life, says that one is coming."""
+
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from frontdesk.queues.connection import Connection, Script
+
+QUEUES = ("high", "default", "documents", "bulk")
+
+REPLY_BELL = "replies:rung"
+REPLY_BELL_SECONDS = 60  # one job waits behind an answer that takes this long, not one for each customer
+
+SENDS = "sends"
+SEND_BELL = "sends:rung"
+SEND_BELL_SECONDS = 5
+LARGEST_TAKE = 10_000
+LARGEST_RING = 5_000  # Lua's unpack() takes 8,000
+LINGER_SECONDS, LONGEST_LINGER_SECONDS = 0.005, 0.1  # in which a drain of the same worker waits
+
+# A job killed by time is one that hangs: none of ours comes near these. Leases, not time-outs, decide who owns work.
+JOB_TIMEOUT_SECONDS = {"high": 600, "default": 3600, "documents": 3600, "bulk": 3600}
+RESULT_TTL_SECONDS = 60
+FAILURE_TTL_SECONDS = 7 * 24 * 3600
+
+
+class FrontdeskJob(Job):
+    """A job whose data is JSON. rq-scheduler passes no serializer on, so the class itself brings it."""
+
+    def __init__(self, id=None, connection=None, serializer=None):
+        super().__init__(id, connection=connection, serializer=serializer or JSONSerializer)
+
+
+_RING_FOR_SENDS = """
+redis.call('SADD', KEYS[1], unpack(ARGV, 2))
+return redis.call('SET', KEYS[2], 1, 'NX', 'EX', ARGV[1])
+"""
+
+
+class Queues:
+    """Where work is put. Everything is enqueued by name, with row ids."""
+
+    def __init__(self, connection: Connection):
+        self.redis = connection
+        self._ring_for_sends = Script(connection, _RING_FOR_SENDS)
+        self._queues = {
+            name: Queue(
+                name,
+                connection=connection,
+                serializer=JSONSerializer,
+                job_class=FrontdeskJob,
+                default_timeout=JOB_TIMEOUT_SECONDS[name],
+            )
+            for name in QUEUES
+        }
+
+    def drain(self) -> None:
+        self.put("high", "jobs.drain", "drain")
+
+    def sweep(self) -> None:
+        self.put("high", "jobs.sweep", "sweep")
+
+    def warm_up(self) -> None:
+        self.put("default", "jobs.warm_up", "warm_up", at_front=True)
+
+    def reply(self, *, force: bool = False) -> None:
+        """Ring for the answers that are due: SQLite knows which. `force`: the bell is known to lie, nobody is coming."""
+        if self.redis.set(REPLY_BELL, 1, nx=not force, ex=REPLY_BELL_SECONDS):
+            self.put("default", "jobs.reply", "reply")
+
+    def silence_replies(self) -> None:
+        """Called before looking what is due: what comes after this rings again."""
+        self.redis.delete(REPLY_BELL)
+
+    def begin_early(self, conversation_id: int) -> None:
+        """Behind every answer that is due (`documents` is served when `default` is empty), before other documents."""
+        self.put("documents", "jobs.begin_early", "early", conversation_id, at_front=True)
+
+    def suggest(self, suggestion_id: int) -> None:
+        """A draft for an agent, who waits: before other documents."""
+        self.put("documents", "jobs.suggest", "suggest", suggestion_id, at_front=True)
+
+    def early_begun(self) -> bool:
+        """Whether a conversation already stands in line for beginning early."""
+        return any(id_.startswith(b"early-") for id_ in self.redis.lrange(self._queues["documents"].key, 0, -1))
+
+    def send(self, conversation_ids: Iterable[int]) -> None:
+        """Ring for what these conversations have queued."""
+        ids = list(conversation_ids)
+        for start in range(0, len(ids), LARGEST_RING):
+            if self._ring_for_sends([SENDS, SEND_BELL], [SEND_BELL_SECONDS, *ids[start : start + LARGEST_RING]]):
+                self.put("high", "jobs.send", "send")
+
+    def take_sends(self) -> Iterator[int]:
+        """The conversations rung for; they are this caller's now (the sweep finds those of a caller who dies).
+
+        It lingers for those that come meanwhile: under load one job serves many, and none of them waits for a job of its own.
+        """
+        ends_at = time.monotonic() + LONGEST_LINGER_SECONDS
+        while time.monotonic() < ends_at and (taken := self.redis.spop(SENDS, LARGEST_TAKE)):
+            yield from map(int, taken)
+            time.sleep(LINGER_SECONDS)
+        self.redis.delete(SEND_BELL)
+        yield from map(int, self.redis.spop(SENDS, LARGEST_TAKE))
+
+    def put(self, queue: str, job: str, carries: str, *args: int, at_front: bool = False) -> None:
+        """`carries` begins the job's id, for whoever looks at a queue."""
+        self._queues[queue].enqueue_call(
+            job,
+            args=args,
+            job_id=f"{carries}-{uuid.uuid4().hex[:12]}",
+            description=" ".join([job, *map(str, args)]),
+            result_ttl=RESULT_TTL_SECONDS,
+            failure_ttl=FAILURE_TTL_SECONDS,
+            at_front=at_front,
+        )
+
+    def depth(self, queue: str) -> int:
+        return self.redis.llen(self._queues[queue].key)
+
+    def failed_jobs(self) -> dict[str, int]:
+        """Queue → how many of its jobs ended in an error; those without are left out."""
+        counts = {name: queue.failed_job_registry.count for name, queue in self._queues.items()}
+        return {name: count for name, count in counts.items() if count}
+
+    def rq_queues(self, names: Iterable[str]) -> list[Queue]:
+        return [self._queues[name] for name in names]
