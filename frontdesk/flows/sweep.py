@@ -2,9 +2,9 @@
 
 import logging
 
-from frontdesk.flows import sending, suggest, take_over, trying, waits
+from frontdesk.flows import api_send, sending, suggest, take_over, trying, waits
 from frontdesk.flows.context import Context
-from frontdesk.store import clients, conversations, login_links, measures, models, outbox, suggestions, tries, user_sessions
+from frontdesk.store import api_tokens, clients, conversations, login_links, measures, models, outbox, suggestions, tries, user_sessions
 from frontdesk.store.database import transaction
 
 log = logging.getLogger(__name__)
@@ -61,5 +61,6 @@ def clean(context: Context) -> None:
         user_sessions.forget_expired(db, now)
         login_links.forget_expired(db, now)
         suggestions.clean(db, now - suggest.KEPT_SECONDS)
+        api_tokens.clean(db, now - api_send.KEY_KEPT_SECONDS)
         measures.clean(db, now - MEASURES_KEPT_SECONDS)
         tries.clean(db, now - trying.KEPT_SECONDS)

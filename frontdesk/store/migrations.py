@@ -456,6 +456,40 @@ def m009_measures(db: Database) -> None:
     )
 
 
+@migrations()
+def m010_api(db: Database) -> None:
+    _statements(
+        db,
+        """
+        CREATE TABLE api_tokens (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL,
+            token_hash TEXT NOT NULL UNIQUE,
+            -- NULL: every client
+            client_id INTEGER REFERENCES clients ON DELETE CASCADE,
+            -- words of store/api_tokens.py, parted by spaces
+            scopes TEXT NOT NULL,
+            created_by INTEGER,
+            created_at REAL NOT NULL,
+            last_used_at REAL,
+            revoked_at REAL
+        );
+
+        -- What was answered to a POST that sends, under the key that its sender chose.
+        CREATE TABLE idempotency (
+            token_id INTEGER NOT NULL REFERENCES api_tokens ON DELETE CASCADE,
+            key TEXT NOT NULL,
+            request_hash TEXT NOT NULL,
+            status INTEGER NOT NULL,
+            answer TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            PRIMARY KEY (token_id, key)
+        ) WITHOUT ROWID;
+        CREATE INDEX idempotency_age ON idempotency (created_at)
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

@@ -69,7 +69,7 @@ def queue_text(
     waited_seconds: float | None = None,
     model_seconds: float | None = None,
 ) -> int:
-    """`purpose`: 'answer' (the model's), 'holding' (what is said while somebody waits), 'person' (of the user `user_id`)."""
+    """`purpose`: 'answer' (the model's), 'holding' (what is said while somebody waits), 'person' (of the user `user_id`), 'api'."""
     return db.execute(
         """
         INSERT INTO messages (
@@ -90,6 +90,10 @@ def queue_text(
             model_seconds,
         ),
     ).lastrowid
+
+
+def public_id(db: sqlite3.Connection, message_id: int) -> str:
+    return db.execute("SELECT public_id FROM messages WHERE id = ?", (message_id,)).fetchone()["public_id"]
 
 
 def withdraw_answers(db: sqlite3.Connection, conversation_id: int) -> int:

@@ -4,6 +4,8 @@ from flask import Flask
 
 from frontdesk.flows.context import Context
 from frontdesk.web.account import account_pages
+from frontdesk.web.api import api_pages
+from frontdesk.web.api_tokens import token_pages
 from frontdesk.web.canned import canned_pages
 from frontdesk.web.clients import client_pages
 from frontdesk.web.dead_letters import dead_letter_pages
@@ -20,6 +22,6 @@ from frontdesk.web.users import user_pages
 def add_desk(app: Flask, context: Context) -> None:
     """Every page of the desk. Each blueprint protects itself (access.py)."""
     app.extensions["frontdesk"] = context
-    for make_pages in (login_pages, account_pages, user_pages, inbox_pages, thread_pages, dead_letter_pages, client_pages, number_pages, overview_pages, rq_pages, canned_pages):
+    for make_pages in (login_pages, account_pages, user_pages, inbox_pages, thread_pages, dead_letter_pages, client_pages, number_pages, overview_pages, rq_pages, canned_pages, api_pages, token_pages):
         app.register_blueprint(make_pages(context))
     add_pages(app)

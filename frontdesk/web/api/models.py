@@ -1,0 +1,157 @@
+"""What goes in and what comes out, as pydantic models: they check requests and are the schemas of openapi.json."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from frontdesk.flows.take_over import LONGEST_TEXT
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TEXT)]
+Phone = Annotated[str, StringConstraints(pattern=r"^\+?[0-9][0-9 ()./-]{4,30}$")]
+
+# The largest rowid of SQLite: what is larger is no id of ours.
+Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
+
+
+class In(BaseModel):
+    """Unknown fields are refused: a misspelt one must not be silently ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SendMessage(In):
+    """A text to a customer. Either `conversation_id`, or `phone_number` of somebody who has written before."""
+
+    message: Text
+    conversation_id: Id | None = None
+    phone_number: Phone | None = None
+    number_id: Id | None = Field(None, description="Which of your numbers it goes out from, where the customer knows several.")
+    reply_to: Annotated[str, StringConstraints(max_length=200)] | None = Field(
+        None, description="The WhatsApp id of the message it replies to."
+    )
+
+
+class ConversationMessage(In):
+    """A text in a conversation."""
+
+    content: Text
+    message_type: Literal["text"] = "text"
+    reply_to: Annotated[str, StringConstraints(max_length=200)] | None = None
+
+
+class Page(In):
+    """`cursor` is the `next_cursor` of the page before."""
+
+    cursor: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class Wait(In):
+    """`wait`: seconds to wait for a change of an unfinished task, while there is room for those who wait."""
+
+    wait: Annotated[float, Field(ge=0, le=25)] = 0
+
+
+class Queued(BaseModel):
+    status: Literal["queued"] = "queued"
+    task_id: str
+    check_status: str = Field(description="The path that tells what became of it.")
+
+
+class Failure(BaseModel):
+    """`cause` is one of Frontdesk's words for it; `code`, `title` and `details` are the provider's."""
+
+    cause: str
+    code: int | None
+    title: str | None
+    details: str | None
+    mend: str
+
+
+class Task(BaseModel):
+    """One message on its way. Times are UTC epoch seconds."""
+
+    task_id: str
+    status: Literal["queued", "sending", "sent", "delivered", "read", "failed", "withdrawn"]
+    conversation_id: int
+    attempts: int
+    created_at: float
+    sent_at: float | None
+    delivered_at: float | None
+    read_at: float | None
+    failure: Failure | None
+
+
+class Message(BaseModel):
+    id: int
+    task_id: str | None = Field(description="Of messages from you.")
+    direction: Literal["in", "out"]
+    kind: str
+    text: str
+    status: str
+    written_by: Literal["customer", "bot", "person", "api", "phone_app", "other"]
+    created_at: float
+
+
+class Conversation(BaseModel):
+    id: int
+    number_id: int
+    contact_id: int
+    state: Literal["bot", "human", "closed"]
+    needs_person: str | None
+    waiting_since: float | None
+    window_closes_at: float | None
+    unread: int
+    last_message_at: float
+    created_at: float
+
+
+class Contact(BaseModel):
+    id: int
+    client_id: int
+    name: str | None
+    phone: str | None
+    user_id: str | None
+    username: str | None
+    marketing_stopped: bool
+    created_at: float
+
+
+class Number(BaseModel):
+    id: int
+    client_id: int
+    channel: str
+    external_id: str
+    display_phone: str | None
+    messages_per_second: float
+    stopped_reason: str | None
+
+
+class Conversations(BaseModel):
+    items: list[Conversation]
+    next_cursor: int | None
+
+
+class Messages(BaseModel):
+    items: list[Message]
+    next_cursor: int | None
+
+
+class Contacts(BaseModel):
+    items: list[Contact]
+    next_cursor: int | None
+
+
+class Numbers(BaseModel):
+    items: list[Number]
+    next_cursor: int | None
+
+
+class ErrorBody(BaseModel):
+    code: str
+    message: str
+    field: str | None = None
+
+
+class Error(BaseModel):
+    error: ErrorBody

@@ -1,0 +1,126 @@
+"""How a request becomes an operation: token, rate, scope, checks; and how what goes wrong is told, always in one shape."""
+
+import logging
+import re
+import sqlite3
+
+from flask import Flask, Response, g, jsonify, render_template, request
+from pydantic import ValidationError
+from werkzeug.exceptions import BadRequest, HTTPException, UnsupportedMediaType
+
+from frontdesk.flows.api_send import Refused
+from frontdesk.flows.context import Context
+from frontdesk.queues import Rate, RedisError
+from frontdesk.settings import ROOT
+from frontdesk.store import api_tokens
+from frontdesk.store.api_tokens import ApiToken
+from frontdesk.web.api.openapi import description
+from frontdesk.web.api.operations import OPERATIONS, Call, Operation
+from frontdesk.web.errors import error_response
+
+log = logging.getLogger(__name__)
+
+LARGEST_BODY_BYTES = 256 * 1024
+REQUESTS_A_MINUTE, BURST = 600, 100
+USED_EVERY_SECONDS = 60
+
+
+def make_api(context: Context) -> Flask:
+    pages = Flask("frontdesk_api", root_path=str(ROOT), template_folder="templates", static_folder=None)
+    pages.json.sort_keys = False
+    for one in OPERATIONS:
+        pages.add_url_rule(one.path, one.name, _view(context, one), methods=[one.method])
+
+    @pages.get("/openapi.json")
+    def openapi():
+        return jsonify(description())
+
+    @pages.get("/docs")
+    def docs():
+        return render_template("api_docs.html", api=description())
+
+    pages.register_error_handler(Refused, _refused)
+    pages.register_error_handler(ValidationError, _invalid)
+    pages.register_error_handler(RedisError, lambda _: error_response(503, "try_again", "Redis does not answer; try again."))
+    pages.register_error_handler(sqlite3.OperationalError, lambda _: error_response(503, "try_again", "The database is busy; try again."))
+    pages.register_error_handler(HTTPException, _http_error)
+    pages.register_error_handler(Exception, _own_error)
+    return pages
+
+
+def _view(context: Context, one: Operation):
+    def view(**path):
+        token = _token(context)
+        _count(context, token)
+        if one.scope not in token.scopes:
+            raise Refused(403, "missing_scope", f"This token lacks the scope {one.scope!r}.")
+        given = one.given.model_validate(_given(one)) if one.given else None
+        answer = one.does(Call(context, token, path, given, _key()))
+        return Response(answer.model_dump_json(), one.status, mimetype="application/json")
+
+    return view
+
+
+def _token(context: Context) -> ApiToken:
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    token = api_tokens.find(context.db, given.strip()) if scheme.lower() == "bearer" and given else None
+    if token is None:
+        raise Refused(401, "unauthorized", "Send Authorization: Bearer and a token that was made on the desk.")
+    if token.last_used_at is None or abs(context.now() - token.last_used_at) > USED_EVERY_SECONDS:
+        api_tokens.used(context.db, token.id, context.now())
+    return token
+
+
+def _count(context: Context, token: ApiToken) -> None:
+    wait = context.limits.count(Rate(f"api:{token.id}", 60 / REQUESTS_A_MINUTE, BURST))
+    if wait:
+        g.retry_after = wait
+        raise Refused(429, "too_many_requests", f"This token may ask {REQUESTS_A_MINUTE} times a minute; wait {wait:.1f} s.")
+
+
+def _given(one: Operation) -> dict:
+    if one.method == "GET":
+        return request.args.to_dict()
+    if (request.content_length or 0) > LARGEST_BODY_BYTES:
+        raise Refused(413, "too_large", f"A request has at most {LARGEST_BODY_BYTES} bytes.")
+    try:
+        given = request.get_json()
+    except UnsupportedMediaType:
+        raise Refused(415, "not_json", "Send Content-Type: application/json.") from None
+    except (BadRequest, RecursionError, UnicodeDecodeError):
+        raise Refused(400, "not_json", "The body is not JSON.") from None
+    if not isinstance(given, dict):
+        raise Refused(422, "invalid", "The body must be a JSON object.")
+    return given
+
+
+def _key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not re.fullmatch(r"[\x21-\x7e]{1,200}", key):
+        raise Refused(422, "invalid", "An Idempotency-Key has 1 to 200 visible ASCII characters.", "Idempotency-Key")
+    return key
+
+
+def _refused(refused: Refused):
+    response, status = error_response(refused.status, refused.code, str(refused), refused.field)
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if status == 429:
+        response.headers["Retry-After"] = str(int(g.retry_after) + 1)
+    return response, status
+
+
+def _invalid(error: ValidationError):
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    field = ".".join(map(str, first["loc"])) or None
+    return error_response(422, "invalid", first["msg"], field)
+
+
+def _http_error(error: HTTPException):
+    code = (error.name or "error").lower().replace(" ", "_")
+    return error_response(error.code or 500, code, error.description or error.name)
+
+
+def _own_error(error: Exception):
+    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    return error_response(500, "internal_error", "Something went wrong here; it was written to the log.")
