@@ -204,7 +204,7 @@ def test_waiting_for_a_task_ends_when_it_moves_and_holds_few_threads(ask, ana, d
     assert found.count("delivered") == 2
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("DELETE", "/numbers", 405), ("GET", "/send-message", 405)])
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("GET", "/tasks/\u00b6\U000822bb\u0429", 404), ("GET", "/conversations/\u0660", 404), ("DELETE", "/numbers", 405), ("GET", "/send-message", 405)])
 def test_what_does_not_exist_has_the_same_shape(ask, method, path, status):
     answer = ask(method, path)
     assert answer.status_code == status and set(answer.json["error"]) >= {"code", "message"}

@@ -31,6 +31,7 @@ def api_pages(context: Context) -> Blueprint:
     @pages.route(f"{PREFIX}/<path:path>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
     def pass_on(path: str):
         script = request.environ.get("SCRIPT_NAME", "") + PREFIX
-        return Response.from_app(api(), {**request.environ, "SCRIPT_NAME": script, "PATH_INFO": f"/{path}"}, buffered=True)
+        rest = request.environ["PATH_INFO"].removeprefix(PREFIX)  # as WSGI has it: `path` is decoded already
+        return Response.from_app(api(), {**request.environ, "SCRIPT_NAME": script, "PATH_INFO": rest}, buffered=True)
 
     return pages
