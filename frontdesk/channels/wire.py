@@ -18,6 +18,7 @@ import time
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -32,6 +33,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError, ProxyError
 IDLE_SECONDS = 4.0
 POOL_SIZE = 32  # connections kept for each host: the threads of the bulk worker
 CONNECT_SECONDS = 5.0
+HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}  # identity: so that ANSWER_BYTES bounds memory as well
 ANSWER_BYTES = 256 * 1024  # an answer of Meta's is under 2 kB
 
 
@@ -63,19 +65,18 @@ class Wire:
     def __init__(self, timeout_seconds: float):
         self._timeout_seconds = timeout_seconds
         self._session, self._owner = _session(), os.getpid()
+        self._known: dict[tuple[str, str], dict[str, Any]] = {}
 
     def post(self, url: str, body: bytes, token: str) -> Answer:
         """One request, sent once. Raises NotSent or NoAnswer, with no part of the request in their words."""
         try:
-            response = self._own_session().post(
-                url,
-                data=body,
-                # identity: so that ANSWER_BYTES bounds memory as well
-                headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
-                auth=Bearer(token),
+            session = self._own_session()
+            request = requests.Request("POST", url, data=body, headers=HEADERS, auth=Bearer(token))
+            response = session.send(
+                session.prepare_request(request),
                 timeout=(min(CONNECT_SECONDS, self._timeout_seconds), self._timeout_seconds),
                 allow_redirects=False,
-                stream=True,
+                **self._surroundings(session, url),
             )
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise (NotSent if _before_sending(error) else NoAnswer)(_cause(error)) from None
@@ -84,8 +85,16 @@ class Wire:
 
     def _own_session(self) -> requests.Session:
         if self._owner != os.getpid():
-            self._session, self._owner = _session(), os.getpid()
+            self._session, self._owner, self._known = _session(), os.getpid(), {}
         return self._session
+
+    def _surroundings(self, session: requests.Session, url: str) -> dict[str, Any]:
+        """Proxies and certificates as the environment has them: read once for each server, for that costs as much as a call."""
+        parts = urlsplit(url)
+        server = (parts.scheme, parts.netloc)
+        if server not in self._known:
+            self._known[server] = session.merge_environment_settings(url, {}, True, None, None)
+        return self._known[server]
 
 
 def _read(response: requests.Response, deadline: float) -> Answer:

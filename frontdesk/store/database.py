@@ -15,6 +15,9 @@ from frontdesk.store.search import indexed
 
 BUSY_SECONDS = 60
 
+# 16 MB of log before it is worked into the database, which syncs to disk: four times SQLite's own, as an answer writes a dozen pages.
+CHECKPOINT_PAGES = 4000
+
 _local = threading.local()
 
 
@@ -28,6 +31,7 @@ def connect(settings: Settings, busy_seconds: float = BUSY_SECONDS) -> sqlite3.C
     db.create_function("spaced", 1, indexed, deterministic=True)
     db.execute("PRAGMA foreign_keys = ON")
     db.execute(f"PRAGMA synchronous = {settings.sqlite_synchronous}")
+    db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     return db
 
 

@@ -13,6 +13,8 @@ def put(db: sqlite3.Connection, conversation_id: int, message_ids: list[int], te
 
 def take(db: sqlite3.Connection, conversation_id: int, message_ids: list[int]) -> str | None:
     """The draft that answers just these messages, None where there is none. Whatever there is, is gone afterwards."""
+    if not db.execute("SELECT 1 FROM drafts WHERE conversation_id = ?", (conversation_id,)).fetchone():
+        return None  # without asking for the write lock
     row = db.execute(
         "DELETE FROM drafts WHERE conversation_id = ? RETURNING message_ids, text", (conversation_id,)
     ).fetchone()

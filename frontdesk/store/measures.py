@@ -57,7 +57,7 @@ def between(db: sqlite3.Connection, begin: float, end: float, step: float, clien
     return found
 
 
-def roll_up(db: sqlite3.Connection, now: float, most_hours: int = 200) -> int:
+def roll_up(db: sqlite3.Connection, now: float, most_hours: int = 24) -> int:
     """Count the hours that are over and not counted yet. Returns how many. Inside a transaction.
 
     Durations of an answer that is sent after its hour was counted are left out: a retry's, mostly.
