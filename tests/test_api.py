@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from frontdesk import queues
 from frontdesk.store import api_tokens, conversations
 from frontdesk.store.database import transaction
 from tests import webhooks
@@ -66,6 +67,12 @@ def test_the_same_key_and_request_send_once_also_all_at_once(ask, ana, db):
         thread.join()
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json["task_id"] for answer in answers}) == 1
+    assert len(rows(db, "SELECT id FROM messages WHERE direction = 'out'")) == 1
+
+
+def test_with_redis_away_a_text_is_kept_and_the_task_told(app, ask, ana, db, tmp_path, monkeypatch):
+    monkeypatch.setattr(app.extensions["frontdesk"], "queues", queues.Queues(queues.connect(f"unix://{tmp_path}/no.sock", retry=False)))
+    assert ask("POST", "/send-message", {"conversation_id": ana, "message": "x"}, key="k").status_code == 202
     assert len(rows(db, "SELECT id FROM messages WHERE direction = 'out'")) == 1
 
 

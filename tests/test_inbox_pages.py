@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from frontdesk import queues
 from frontdesk.flows import take_over
 from frontdesk.store import canned, conversations, inbox
 from tests import demo, desk, webhooks
@@ -106,6 +107,18 @@ def test_an_answer_is_queued_in_the_agent_s_name_and_the_bot_paused(busy, db, co
     assert row == {"text": "8時です", "purpose": "person", "user_id": 1, "state": "queued"}
     assert conversations.get(db, yuki).state == "human"
     assert list(context.queues.take_sends()) == [yuki]
+
+
+def test_with_redis_away_an_answer_is_kept_and_told_so_that_nobody_sends_it_twice(app, busy, db, tmp_path, monkeypatch):
+    yuki = ids(db)["田中 由紀"]
+    away = queues.connect(f"unix://{tmp_path}/nobody.sock", retry=False)
+    context = app.extensions["frontdesk"]
+    monkeypatch.setattr(context, "queues", queues.Queues(away))
+    monkeypatch.setattr(context, "presence", queues.Presence(away))
+    assert busy.fragment(f"/inbox/{yuki}/answer", "POST", text="8時です", seen="999").status_code == 200
+    assert busy.get(f"/inbox/{yuki}").status_code == 200
+    assert busy.submit(f"/inbox/{yuki}/hand-back").status_code == 303
+    assert len(rows(db, "SELECT id FROM messages WHERE text = '8時です'")) == 1
 
 
 def test_a_refused_answer_keeps_what_was_typed(busy, db):

@@ -53,7 +53,8 @@ def send(context: Context, token: ApiToken, wanted: Wanted, key: str | None) -> 
         task_id = outbox.public_id(db, message_id)
         if key:
             api_tokens.remember(db, token.id, key, asked, 202, json.dumps(task_id), context.now())
-    context.queues.send([conversation.id])
+    with context.ringing():
+        context.queues.send([conversation.id])
     return task_id
 
 

@@ -1,17 +1,21 @@
 """What every flow is handed: the settings, the doors to Redis, the channels, the model, and the clock."""
 
+import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 
 from frontdesk import channels
 from frontdesk.ollama import Ollama
-from frontdesk.queues import Acknowledgements, Bells, Connection, Inbox, Limits, Presence, Queues
+from frontdesk.queues import Acknowledgements, Bells, Connection, Inbox, Limits, Presence, Queues, RedisError
 from frontdesk.settings import Settings
 from frontdesk.store import database
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -34,6 +38,14 @@ class Context:
     now: Callable[[], float] = time.time
     stopping: threading.Event = field(default_factory=threading.Event)
     busy_seconds: float = database.BUSY_SECONDS
+
+    @contextmanager
+    def ringing(self) -> Iterator[None]:
+        """For the bell after rows that a person or a program has had written: with Redis away the sweep rings, and nobody tries again."""
+        try:
+            yield
+        except RedisError as error:
+            log.warning("Redis did not take a bell (%s); the sweep rings", type(error).__name__)
 
     @property
     def db(self) -> sqlite3.Connection:

@@ -75,7 +75,8 @@ def retry(context: Context, message_ids: list[int]) -> Outcome:
             elif dead_letters.retry(db, message_id, context.now()):
                 outcome.retried += 1
                 conversations.add(letter.conversation_id)
-    context.queues.send(conversations)
+    with context.ringing():
+        context.queues.send(conversations)
     return outcome
 
 
@@ -89,7 +90,8 @@ def answer_left_over(context: Context, conversation_ids: list[int]) -> Outcome:
             else:
                 outcome.refused["somebody has settled it"] += 1
     if outcome.retried:
-        context.queues.reply()
+        with context.ringing():
+            context.queues.reply()
     return outcome
 
 

@@ -25,7 +25,8 @@ def ask_for_draft(context: Context, conversation_id: int, user_id: int, hint: st
     """Returns the suggestion's id: its row says when it is ready."""
     with transaction(context.db) as db:
         suggestion_id = suggestions.add(db, conversation_id, user_id, hint.strip()[:LONGEST_HINT], context.now())
-    context.queues.suggest(suggestion_id)
+    with context.ringing():
+        context.queues.suggest(suggestion_id)
     return suggestion_id
 
 

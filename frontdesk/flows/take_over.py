@@ -72,7 +72,8 @@ def answer_by_person(
             reply_to_external_id=reply_to_external_id,
             user_id=user_id,
         )
-    context.queues.send([conversation_id])
+    with context.ringing():
+        context.queues.send([conversation_id])
     return message_id
 
 
@@ -148,7 +149,8 @@ def hand_back(context: Context, conversation_id: int) -> bool:
         conversations.person_is_there(db, conversation_id)
         waits_for_bot = conversations.get(db, conversation_id).waiting_since is not None
     if waits_for_bot:
-        context.queues.reply()
+        with context.ringing():
+            context.queues.reply()
     return True
 
 

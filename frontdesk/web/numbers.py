@@ -79,7 +79,8 @@ def number_pages(context: Context) -> Blueprint:
     def resume(number_id: int):
         _known(context, number_id)
         if numbers.resume(context.db, number_id):
-            context.queues.send(outbox.to_send(context.db, context.now()))
+            with context.ringing():
+                context.queues.send(outbox.to_send(context.db, context.now()))
             flash("Resumed. What waited goes out now.", "success")
         return see_other(".show", number_id=number_id)
 
