@@ -19,10 +19,8 @@ from machine import heading, redis_server, table
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.channels.cloud import CloudChannel
 from frontdesk.flows import first_run, inbound
-from frontdesk.flows.context import Context
-from frontdesk.ollama import Ollama
+from frontdesk.flows.context import Context, make
 from frontdesk.store import database
 from tests import webhooks
 
@@ -105,18 +103,7 @@ def main() -> None:
         database.migrate(settings)
         first_run.prepare(settings)
         connection = queues.connect(address)
-        channel = CloudChannel()
-        context = Context(
-            settings=dataclasses.replace(settings, quiet_seconds=2.0),
-            inbox=queues.Inbox(connection),
-            queues=queues.Queues(connection),
-            bells=queues.Bells(connection),
-            limits=queues.Limits(connection),
-            presence=queues.Presence(connection),
-            acknowledgements=queues.Acknowledgements(connection),
-            channel=lambda kind: channel,
-            ollama=Ollama(settings.ollama_host),
-        )
+        context = make(dataclasses.replace(settings, quiet_seconds=2.0), connection)
         for stored in given.stored:
             db = database.connect(settings)
             fill(db, stored)
