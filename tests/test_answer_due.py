@@ -2,7 +2,7 @@
 
 from frontdesk.flows import reply, sweep
 from tests.test_inbound import queued
-from tests.test_reply import context, customer_writes, inbound_states, model, outbound  # noqa: F401
+from tests.test_reply import context, customer_writes, inbound_states, model  # noqa: F401
 
 
 def test_one_job_answers_all_that_are_due_the_longest_waiting_first(context, model, clock):
