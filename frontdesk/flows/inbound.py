@@ -207,8 +207,9 @@ def _status(context, db, number, event: StatusChange, received_at, consequences)
 
 def _echo(context, db, number, event: Echo, received_at, consequences) -> None:
     conversation_id = _conversation(db, number, event.person, received_at)
-    if messages.add_echo(db, conversation_id, number.id, event, _when(event.at, received_at), received_at):
-        take_over.answered_on_phone(context, db, conversation_id)
+    at = _when(event.at, received_at)
+    if messages.add_echo(db, conversation_id, number.id, event, at, received_at):
+        take_over.answered_on_phone(context, db, conversation_id, at)
 
 
 def _person_changed(context, db, number, event: PersonChanged, received_at, consequences) -> None:

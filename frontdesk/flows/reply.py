@@ -186,7 +186,7 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
         if not still_ours(work):
             return
         waited = max(0.0, now - (work.conversation.waiting_since or now) - model_seconds)
-        for part in parts:
+        queued = [
             outbox.queue_text(
                 db,
                 work.id,
@@ -197,7 +197,9 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
                 waited_seconds=waited if part is parts[0] else None,
                 model_seconds=model_seconds,
             )
-        messages.mark_waiting_as(db, [message.id for message in work.waiting], "answered")
+            for part in parts
+        ]
+        messages.mark_waiting_as(db, [message.id for message in work.waiting], "answered", queued[0])
         conversations.settle(db, work.id)
         conversations.person_no_longer_needed(db, work.id, MODEL_AWAY)
     context.queues.send([work.id])
@@ -234,9 +236,7 @@ def still_ours(work: Work) -> bool:
 
 def begin_anew(work: Work) -> None:
     """After the customer's quiet period; by then nobody has waited longer, for this one was already being served."""
-    context = work.context
-    with transaction(context.db) as db:
-        conversations.restart(db, work.id)
-        conversations.release(db, work.id, work.owner)
-        conversation = conversations.get(db, work.id)
-    context.bells.reply_at({work.id: conversation.reply_due_at})
+    with transaction(work.context.db) as db:
+        if conversations.release(db, work.id, work.owner):
+            conversations.restart(db, work.id)
+    ring_for_the_rest(work)

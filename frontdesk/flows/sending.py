@@ -24,7 +24,7 @@ from frontdesk.errors import (
 )
 from frontdesk.flows.context import Context
 from frontdesk.queues import jittered
-from frontdesk.store import contacts, conversations, numbers, outbox
+from frontdesk.store import contacts, conversations, messages, numbers, outbox
 from frontdesk.store.database import transaction
 from frontdesk.store.outbox import Outbound
 
@@ -151,7 +151,7 @@ def record_failure(
         outbox.parked(db, message, now + context.settings.unknown_wait_seconds, error.title)
         return Aftermath()
     if isinstance(error, NumberStopped):
-        outbox.again(db, message, due_at=now, error=error, was_accepted=was_accepted)
+        _again(db, message, due_at=now, error=error, was_accepted=was_accepted)
         if numbers.stop(db, message.number_id, error.title, error.code, now):
             log.error("number %s stopped: %s (%s)", message.number_id, error.title, error.code)
         return Aftermath()
@@ -169,7 +169,7 @@ def _slow_down(db: sqlite3.Connection, message: Outbound, error: Throttled, now:
     of_pair = error.scope == "pair"
     usual = PAIR_THROTTLE_BASE**throttles if of_pair else NUMBER_THROTTLE_SECONDS * throttles
     delay = jittered(error.delay_seconds or min(usual, LONGEST_THROTTLE_SECONDS))
-    outbox.again(db, message, due_at=now + delay, error=error, throttles=throttles, was_accepted=was_accepted)
+    _again(db, message, due_at=now + delay, error=error, throttles=throttles, was_accepted=was_accepted)
     return Aftermath(
         send_again=(message.conversation_id, now + delay), pause=None if of_pair else (message.number_id, delay)
     )
@@ -179,10 +179,18 @@ def _retry(
     context: Context, db: sqlite3.Connection, message: Outbound, error: Temporary, now: float, was_accepted: bool
 ) -> Aftermath:
     delay = error.delay_seconds or jittered(context.settings.send_retry_seconds[message.failures])
-    outbox.again(
-        db, message, due_at=now + delay, error=error, failures=1, throttles=message.throttles, was_accepted=was_accepted
-    )
+    _again(db, message, due_at=now + delay, error=error, failures=1, throttles=message.throttles, was_accepted=was_accepted)
     return Aftermath(send_again=(message.conversation_id, now + delay))
+
+
+def _again(db: sqlite3.Connection, message: Outbound, *, error: SendError, **when) -> bool:
+    """Queued for another attempt, unless it is the bot's answer and a person has come: then what it answered waits for them."""
+    if not outbox.withdraw_if_taken(db, message, error):
+        return outbox.again(db, message, error=error, **when)
+    log.info("message %s: withdrawn, a person has taken over", message.id)
+    if messages.owe_again(db, message.conversation_id, [message.id]):
+        conversations.settle(db, message.conversation_id)
+    return False
 
 
 def _give_up(db: sqlite3.Connection, message: Outbound, error: SendError, now: float) -> None:
@@ -205,7 +213,7 @@ def settle_unproven(context: Context, db: sqlite3.Connection, message: Outbound,
     if message.failures >= len(context.settings.send_retry_seconds):
         _give_up(db, message, error, now)
         return False
-    return outbox.again(db, message, due_at=now, error=error, failures=1, throttles=message.throttles)
+    return _again(db, message, due_at=now, error=error, failures=1, throttles=message.throttles)
 
 
 # --- statuses -----------------------------------------------------------------------------------------------------------

@@ -48,8 +48,8 @@ def answer_by_person(
 ) -> int:
     """Queue what an agent wrote, and take the conversation over. Returns the message's id. Raises CannotAnswer.
 
-    `seen_message_id`: the newest message on the agent's screen; what a colleague wrote after it stops the answer once,
-    unless `anyway`.
+    `seen_message_id`: the newest message on the agent's screen. What a colleague wrote after it stops the answer once, unless
+    `anyway`; what the customer wrote after it still waits.
     """
     text = text.strip()
     if not text:
@@ -58,10 +58,12 @@ def answer_by_person(
         raise CannotAnswer("too_long", f"That is {len(text):,} characters; WhatsApp takes {LONGEST_TEXT:,} at most.")
     with transaction(context.db) as db:
         conversation, client = _open(context, db, conversation_id)
-        seen = seen_message_id is not None and not anyway
-        if seen and messages.of_other_people_since(db, conversation_id, seen_message_id, user_id):
+        seen = None if anyway else seen_message_id
+        if seen is not None and messages.of_other_people_since(db, conversation_id, seen, user_id):
             raise SomebodyAnswered
-        _take(context, db, conversation, client, user_id)
+        take_from_bot(context, db, conversation_id, client, user_id)
+        messages.answered_by_person(db, conversation_id, seen_message_id=seen)
+        _person_came(db, conversation_id)
         message_id = outbox.queue_text(
             db,
             conversation_id,
@@ -94,21 +96,22 @@ def _client(context: Context, db: sqlite3.Connection, conversation: Conversation
     return clients.get(db, numbers.get(db, conversation.number_id).client_id, context.settings)
 
 
-def _take(context: Context, db: sqlite3.Connection, conversation: Conversation, client: Client, user_id: int | None) -> None:
-    """A person has answered, or is about to."""
-    take_from_bot(context, db, conversation.id, client, user_id)
-    messages.answered_by_person(db, conversation.id)
-    conversations.settle(db, conversation.id)
-    conversations.person_is_there(db, conversation.id)
+def _person_came(db: sqlite3.Connection, conversation_id: int) -> None:
+    conversations.settle(db, conversation_id)
+    conversations.person_is_there(db, conversation_id)
 
 
 def take_from_bot(
-    context: Context, db: sqlite3.Connection, conversation_id: int, client: Client, user_id: int | None
+    context: Context, db: sqlite3.Connection, conversation_id: int, client: Client, user_id: int | None, at: float | None = None
 ) -> None:
-    """The bot is silent from now on; what it owes stays owed. Inside a transaction."""
-    resumes_at = context.now() + client.pause_hours * 3600
-    conversations.take_over(db, conversation_id, user_id, context.now(), resumes_at)
-    outbox.withdraw_answers(db, conversation_id)
+    """The bot is silent from `at` (None: now) for the client's hours; what it owes stays owed, and what its withdrawn
+    answers answered is owed again. Inside a transaction.
+    """
+    now = context.now()
+    resumes_at = (now if at is None else at) + client.pause_hours * 3600
+    conversations.take_over(db, conversation_id, user_id, now, resumes_at)
+    if messages.owe_again(db, conversation_id, outbox.withdraw_answers(db, conversation_id)):
+        conversations.settle(db, conversation_id)
     drafts.remove(db, conversation_id)
 
 
@@ -119,10 +122,15 @@ def take_over(context: Context, conversation_id: int, user_id: int) -> None:
         take_from_bot(context, db, conversation_id, _client(context, db, conversation), user_id)
 
 
-def answered_on_phone(context: Context, db: sqlite3.Connection, conversation_id: int) -> None:
-    """The business answered from its phone app. Inside the drain's transaction."""
-    conversation = conversations.get(db, conversation_id)
-    _take(context, db, conversation, _client(context, db, conversation), None)
+def answered_on_phone(context: Context, db: sqlite3.Connection, conversation_id: int, at: float) -> None:
+    """The business answered from its phone app at `at`, which may be long ago: webhooks come late. Inside the drain's
+    transaction.
+    """
+    client = _client(context, db, conversations.get(db, conversation_id))
+    if at + client.pause_hours * 3600 > context.now():
+        take_from_bot(context, db, conversation_id, client, None, at)
+    messages.answered_by_person(db, conversation_id, until=at)
+    _person_came(db, conversation_id)
 
 
 def ask_for_person(context: Context, db: sqlite3.Connection, conversation_id: int, client: Client) -> bool:
@@ -136,17 +144,22 @@ def ask_for_person(context: Context, db: sqlite3.Connection, conversation_id: in
         return False
     take_from_bot(context, db, conversation_id, client, None)
     text = waits.person_text(context, client)
-    if text:
-        outbox.queue_text(db, conversation_id, conversation.number_id, text, purpose="holding", now=context.now())
-    return bool(text)
+    if not text or (conversation.window_closes_at or 0) <= context.now():
+        return False
+    outbox.queue_text(db, conversation_id, conversation.number_id, text, purpose="holding", now=context.now())
+    return True
 
 
-def hand_back(context: Context, conversation_id: int) -> bool:
-    """The bot answers again, at once where something waits. False where no person had it."""
+def hand_back(context: Context, conversation_id: int, *, only_if_left: bool = False) -> bool:
+    """The bot answers again, at once where something waits. False where no person had it.
+
+    `only_if_left`: nobody came for the client's hours. If a person is still needed, the desk still says so.
+    """
     with transaction(context.db) as db:
-        if not conversations.hand_back(db, conversation_id, context.now()):
+        if not conversations.hand_back(db, conversation_id, context.now(), only_if_left=only_if_left):
             return False
-        conversations.person_is_there(db, conversation_id)
+        if not only_if_left:
+            conversations.person_is_there(db, conversation_id)
         waits_for_bot = conversations.get(db, conversation_id).waiting_since is not None
     if waits_for_bot:
         with context.ringing():
@@ -156,7 +169,8 @@ def hand_back(context: Context, conversation_id: int) -> bool:
 
 def hand_back_what_was_left(context: Context) -> int:
     """From the sweep: conversations that nobody of the desk wrote in for as long as their client lets them."""
-    return sum(hand_back(context, conversation_id) for conversation_id in conversations.to_hand_back(context.db, context.now()))
+    left = conversations.to_hand_back(context.db, context.now())
+    return sum(hand_back(context, conversation_id, only_if_left=True) for conversation_id in left)
 
 
 def close(context: Context, conversation_id: int) -> None:

@@ -207,27 +207,34 @@ def person_no_longer_needed(db: sqlite3.Connection, conversation_id: int, reason
 
 
 def take_over(db: sqlite3.Connection, conversation_id: int, user_id: int | None, now: float, resumes_at: float) -> None:
-    """A person answers from now on. Whoever is writing the bot's answer loses the claim, and with it the right to keep it."""
+    """A person answers from now on. Whoever is writing the bot's answer loses the claim, and with it the right to keep it.
+
+    An answer from the phone app (`user_id` None) neither takes a conversation from an agent nor shortens their time.
+    """
     db.execute(
         """
-        UPDATE conversations SET state = 'human', taken_at = CASE WHEN state = 'human' THEN taken_at ELSE ? END, taken_by = ?,
-            resumes_at = ?, claim_owner = NULL, claim_expires_at = NULL
+        UPDATE conversations SET state = 'human', taken_at = CASE WHEN state = 'human' THEN taken_at ELSE ? END,
+            taken_by = COALESCE(?, taken_by), resumes_at = MAX(COALESCE(resumes_at, 0), ?),
+            claim_owner = NULL, claim_expires_at = NULL
         WHERE id = ?
         """,
         (now, user_id, resumes_at, conversation_id),
     )
 
 
-def hand_back(db: sqlite3.Connection, conversation_id: int, now: float) -> bool:
-    """The bot answers again, and what waits is due now. False where no person had it."""
+def hand_back(db: sqlite3.Connection, conversation_id: int, now: float, *, only_if_left: bool = False) -> bool:
+    """The bot answers again, and what waits is due now. False where no person had it.
+
+    `only_if_left`: also False where the person's time is not over (any more: they may just have written).
+    """
     return (
         db.execute(
             """
             UPDATE conversations SET state = 'bot', taken_at = NULL, taken_by = NULL, resumes_at = NULL,
-                reply_due_at = CASE WHEN waiting_since IS NOT NULL THEN ? END
-            WHERE id = ? AND state <> 'bot'
+                reply_due_at = CASE WHEN waiting_since IS NOT NULL THEN ?1 END
+            WHERE id = ?2 AND state <> 'bot' AND (NOT ?3 OR (state = 'human' AND resumes_at <= ?1))
             """,
-            (now, conversation_id),
+            (now, conversation_id, only_if_left),
         ).rowcount
         == 1
     )
@@ -259,12 +266,12 @@ def to_hand_back(db: sqlite3.Connection, now: float, limit: int = 1000) -> list[
 
 
 def told_wait(db: sqlite3.Connection, conversation_id: int, now: float) -> bool:
-    """True for whoever is the first to tell the customer, in this wait."""
+    """True for whoever is the first to tell the customer, in this wait, while it is the bot that they wait for."""
     return (
         db.execute(
             """
             UPDATE conversations SET told_wait_at = ?
-            WHERE id = ? AND told_wait_at IS NULL AND held_at IS NULL AND waiting_since IS NOT NULL
+            WHERE id = ? AND state = 'bot' AND told_wait_at IS NULL AND held_at IS NULL AND waiting_since IS NOT NULL
             """,
             (now, conversation_id),
         ).rowcount

@@ -132,19 +132,46 @@ def anything_waiting_besides(db: sqlite3.Connection, conversation_id: int, ids: 
     return any(row["id"] not in ids for row in rows)
 
 
-def mark_waiting_as(db: sqlite3.Connection, ids: list[int], state: str) -> None:
-    """`state`: 'answered', or 'unanswered' where a person must."""
-    db.executemany("UPDATE messages SET state = ? WHERE id = ? AND state = 'waiting'", [(state, id_) for id_ in ids])
+def mark_waiting_as(db: sqlite3.Connection, ids: list[int], state: str, answered_by: int | None = None) -> None:
+    """`state`: 'answered' (`answered_by` the first part of the bot's answer), or 'unanswered' where a person must."""
+    db.executemany(
+        "UPDATE messages SET state = ?, answered_by = ? WHERE id = ? AND state = 'waiting'",
+        [(state, answered_by, id_) for id_ in ids],
+    )
 
 
-def answered_by_person(db: sqlite3.Connection, conversation_id: int) -> None:
-    """Everything that waited for an answer, or that the model left to a person, has one."""
+def owe_again(db: sqlite3.Connection, conversation_id: int, withdrawn: list[int]) -> bool:
+    """These answers did not go out: what they answered waits again, unless a person has answered it since. True if anything does."""
+    moved = [
+        db.execute(
+            """
+            UPDATE messages SET state = 'waiting', answered_by = NULL
+            WHERE conversation_id = ?1 AND answered_by = ?2 AND state = 'answered' AND revoked_at IS NULL
+                AND NOT EXISTS (
+                    SELECT 1 FROM messages AS of_person
+                    WHERE of_person.conversation_id = ?1 AND of_person.id > ?2
+                        AND of_person.purpose IN ('person', 'phone_app') AND of_person.provider_at >= messages.provider_at)
+            """,
+            (conversation_id, answer_id),
+        ).rowcount
+        for answer_id in withdrawn
+    ]
+    return any(moved)
+
+
+def answered_by_person(
+    db: sqlite3.Connection, conversation_id: int, *, seen_message_id: int | None = None, until: float | None = None
+) -> None:
+    """What waited for an answer, or was left to a person by the model, has one: up to the newest that this person had
+    seen, and up to the time at which they wrote, where these are known.
+    """
     db.execute(
         """
         UPDATE messages SET state = 'answered'
-        WHERE conversation_id = ? AND direction = 'in' AND state IN ('waiting', 'unanswered')
+        WHERE conversation_id = ?1 AND direction = 'in' AND state IN ('waiting', 'unanswered')
+            AND (?2 IS NULL OR id <= ?2) AND (?3 IS NULL OR provider_at <= ?3)
         """,
-        (conversation_id,),
+        (conversation_id, seen_message_id, until),
     )
 
 

@@ -490,6 +490,19 @@ def m010_api(db: Database) -> None:
     )
 
 
+@migrations()
+def m011_answered_by(db: Database) -> None:
+    _statements(
+        db,
+        """
+        -- of a customer's message: the first part of the bot's answer to it. Withdrawn before it went out, it answers nothing.
+        ALTER TABLE messages ADD COLUMN answered_by INTEGER;
+        -- how long people lately took is asked inside the drain's transaction
+        CREATE INDEX messages_of_people ON messages (id) WHERE purpose = 'person'
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""
