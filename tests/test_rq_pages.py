@@ -70,15 +70,67 @@ def test_no_template_puts_anything_in_raw_and_scripts_need_the_nonce(owner, fail
     assert owner.get(path).headers["Content-Security-Policy"] != policy, "a nonce is used once"
 
 
-def test_nothing_is_changed_by_get(owner, redis, failed):
-    assert owner.get("/rq/requeue/high").status_code == 405
-    assert redis.zscore("rq:failed:high", failed)
+CHANGES = [
+    "/rq/requeue/high", "/rq/job/evil-1/requeue", "/rq/job/evil-1/delete", "/rq/queue/high/failed/empty", "/rq/queue/high/compact",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("path", ["/rq/requeue/high", "/rq/job/evil-1/requeue", "/rq/job/evil-1/delete", "/rq/queue/high/failed/empty"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"])
+@pytest.mark.parametrize("path", CHANGES)
+def test_nothing_is_changed_by_any_method_but_post(owner, redis, failed, path, method):
+    assert owner.open(path, method=method).status_code in ((200,) if method == "OPTIONS" else (403, 405))
+    assert redis.zscore("rq:failed:high", failed) and redis.exists(f"rq:job:{failed}")
+
+
+@pytest.mark.parametrize("path", CHANGES)
 def test_nothing_is_changed_without_the_csrf_token(owner, redis, failed, path):
     assert owner.post(path).status_code == 403
     assert redis.zscore("rq:failed:high", failed)
+
+
+@pytest.mark.parametrize("change", ["delete", "requeue"])
+def test_a_job_that_is_gone_is_no_fault_of_ours(owner, redis, change):
+    owner.get("/rq/")
+    token = owner.get_cookie("_csrf_token", path="/rq").value
+    assert owner.post(f"/rq/job/gone/{change}", headers={"X-CSRFToken": token}).status_code in (200, 404)
+
+
+def test_a_spoilt_entry_hides_no_neighbour(owner, redis, failed):
+    """Written straight into Redis: no part of it is what rq writes."""
+    spoilt = {"data": b"not zlib", "created_at": EVIL, "origin": EVIL, "status": EVIL, "description": EVIL, "meta": b"no JSON"}
+    redis.hset("rq:job:spoilt", mapping=spoilt)
+    redis.zadd("rq:failed:high", {"spoilt": 2e9})
+    listed = owner.get("/rq/0/data/jobs/high/failed/8/asc/1.json").json["jobs"]
+    assert [job["id"] for job in listed] == [failed, "spoilt"]
+    assert listed[1]["description"] == "(this entry cannot be read)"
+    for path in ("/rq/0/view/job/spoilt", "/rq/0/data/job/spoilt.json"):
+        assert owner.get(path).status_code == 404
+
+
+def test_hostile_names_of_queues_and_workers_come_as_data_only(owner, redis, failed):
+    redis.sadd("rq:queues", f"rq:queue:{EVIL}")
+    redis.sadd("rq:workers", f"rq:worker:{EVIL}")
+    worker = {"queues": EVIL, "state": EVIL, "birth": "2026-01-01T00:00:00Z", "pid": 1, "current_job": failed, "version": EVIL}
+    redis.hset(f"rq:worker:{EVIL}", mapping=worker)
+    for path in ("/rq/", "/rq/0/view/workers", "/rq/0/view/jobs"):
+        page = owner.get(path)
+        assert page.status_code == 200 and EVIL not in page.text, path
+    for path in ("/rq/0/data/queues.json", "/rq/0/data/workers.json"):
+        data = owner.get(path)
+        assert data.status_code == 200 and data.mimetype == "application/json" and EVIL in data.text, path
+
+
+@pytest.mark.parametrize("path", ["/rq/", "/rq/0/view/workers", "/rq/0/data/queues.json", "/rq/0/view/job/evil-1"])
+def test_with_redis_away_it_says_so(owner, failed, monkeypatch, path):
+    owner.get("/rq/")
+
+    def away(*_, **__):
+        raise queues.RedisError("gone")
+
+    monkeypatch.setattr("redis.Redis.execute_command", away)
+    monkeypatch.setattr("redis.client.Pipeline.execute", away)
+    answer = owner.get(path)
+    assert answer.status_code == 503 and "Redis does not answer" in answer.text
 
 
 def test_with_the_token_of_its_own_cookie_a_job_is_requeued(owner, redis, failed):
@@ -93,7 +145,8 @@ def test_with_the_token_of_its_own_cookie_a_job_is_requeued(owner, redis, failed
 @pytest.mark.parametrize(
     "path",
     [
-        "/rq/0/view/job/no-such", "/rq/0/view/jobs/<script>/failed/8/asc/1", "/rq/0/view/jobs/high/nonsense/8/asc/1", "/rq/1/view/queues",
+        "/rq/0/view/job/no-such", "/rq/0/view/jobs/<script>/failed/8/asc/1", "/rq/0/view/jobs/high/nonsense/8/asc/1", "/rq/0/data/jobs/high/failed/0/asc/1.json", "/rq/0/data/jobs/high/failed/8/asc/0.json",
+        "/rq/1/view/queues",
         "/rq/0/view/jobs/high/failed/8/'+alert(1)+'/1", "/rq/static/../../etc/passwd", "/rq/0/data/job/no-such.json",
     ],
 )  # fmt: skip

@@ -4,6 +4,7 @@ Redis is the doorbell, SQLite the truth: everything here may be lost or happen t
 are row ids, written as JSON; jobs are named, never imported.
 """
 
+from rq.exceptions import DeserializationError
 from rq.serializers import JSONSerializer
 
 from frontdesk.queues.acknowledgements import Acknowledgements
@@ -20,6 +21,7 @@ __all__ = [
     "Acknowledgements",
     "Bells",
     "Connection",
+    "DeserializationError",
     "FrontdeskJob",
     "Inbox",
     "InboxEntry",

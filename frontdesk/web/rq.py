@@ -8,12 +8,15 @@ the JSON that ours are, and only requests that look as they should are let throu
 import re
 import secrets
 import threading
+import zlib
+from dataclasses import dataclass
 from functools import cache, partial
 
 from flask import Blueprint, Flask, Response, abort, g, request
 from jinja2 import PackageLoader
 
 from frontdesk import queues
+from frontdesk.queues import DeserializationError
 from frontdesk.flows.context import Context
 from frontdesk.web import access
 
@@ -25,19 +28,23 @@ POLICY = (
 
 REGISTRIES = "queued|failed|deferred|started|finished|scheduled|canceled"
 _QUEUE, _JOB = f"(?:{'|'.join(queues.QUEUES)})", r"[\w.:-]{1,200}"
+_PAGE = rf"{_QUEUE}/(?:{REGISTRIES})/[1-9]\d{{0,2}}/(?:asc|dsc)/[1-9]\d{{0,5}}"
 READS = re.compile(
     rf"""(?:0/)?(?:view(?:/(?:queues|workers|jobs))?/?)?
     |static/[\w./-]+ | favicon\.ico
-    |0/view/jobs/{_QUEUE}/(?:{REGISTRIES})/\d{{1,3}}/(?:asc|dsc)/\d{{1,6}}
+    |0/view/jobs/{_PAGE}
     |0/view/job/{_JOB}
     |0/data/(?:queues|workers)\.json
-    |0/data/jobs/{_QUEUE}/(?:{REGISTRIES})/\d{{1,3}}/(?:asc|dsc)/\d{{1,6}}\.json
+    |0/data/jobs/{_PAGE}\.json
     |0/data/job/{_JOB}\.json""",
     re.VERBOSE,
 )
 CHANGES = re.compile(
     rf"job/{_JOB}/(?:delete|requeue)|requeue/{_QUEUE}|queue/{_QUEUE}/(?:compact|(?:{REGISTRIES})/empty)"
 )
+
+# How rq fails on an entry that somebody else wrote, or that was cut short.
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, zlib.error, DeserializationError)
 
 _making = threading.Lock()
 
@@ -53,7 +60,7 @@ def rq_pages(context: Context) -> Blueprint:
     @pages.route("/rq/", defaults={"path": ""}, methods=["GET"])
     @pages.route("/rq/<path:path>", methods=["GET", "POST"])
     def pass_on(path: str):
-        if not (READS if request.method == "GET" else CHANGES).fullmatch(path):
+        if not (CHANGES if request.method == "POST" else READS).fullmatch(path):  # HEAD is a GET: it must change nothing either
             abort(405 if CHANGES.fullmatch(path) else 404)
         g.nonce = secrets.token_urlsafe(16)
         environ = {
@@ -81,11 +88,13 @@ def _dashboard(connection: queues.Connection) -> Flask:
     web.from_url = lambda *_, **__: (None, connection)
     web.Job = queues.FrontdeskJob
     web.config.serializer = queues.JSONSerializer
-    web.Queue = partial_class(web.Queue, job_class=queues.FrontdeskJob)
+    web.Queue = _forgiving(partial_class(web.Queue, job_class=queues.FrontdeskJob))
     web.Worker = partial_class(web.Worker, job_class=queues.FrontdeskJob, serializer=queues.JSONSerializer)
     web.requeue_job = partial(web.requeue_job, serializer=queues.JSONSerializer)
     app = Flask("rq_dashboard", static_folder=None)
-    app.config |= {"RQ_DASHBOARD_REDIS_URL": ["this Redis"], "RQ_DASHBOARD_POLL_INTERVAL": 2500}
+    # What fails in it is told by our own error pages, with its own words for nothing.
+    app.config |= {"RQ_DASHBOARD_REDIS_URL": ["this Redis"], "RQ_DASHBOARD_POLL_INTERVAL": 2500, "PROPAGATE_EXCEPTIONS": True}
+    web.RedisConnectionError = ()
     app.redis_conn = connection
     app.jinja_env.autoescape = True
     app.register_blueprint(rq_dashboard.blueprint)
@@ -93,7 +102,8 @@ def _dashboard(connection: queues.Connection) -> Flask:
     app.context_processor(
         lambda: {"nonce": request.environ["frontdesk.nonce"], "poll_interval": app.config["RQ_DASHBOARD_POLL_INTERVAL"]}
     )
-    app.register_error_handler(web.NoSuchJobError, lambda _: ("There is no such job; its entry may have expired.", 404))
+    for error in (web.NoSuchJobError, *UNREADABLE):
+        app.register_error_handler(error, lambda _: ("There is no such job, or it cannot be read; its entry may have expired.", 404))
     return app
 
 
@@ -109,6 +119,33 @@ def partial_class(base: type, **defaults) -> type:
             return base.all(*args, **(defaults | kwargs))
 
     return Ours
+
+
+def _forgiving(base: type) -> type:
+    """A queue that names what it cannot read: one spoilt entry must not hide its neighbours."""
+
+    class Forgiving(base):
+        def fetch_job(self, job_id):
+            try:
+                return super().fetch_job(job_id)
+            except UNREADABLE:
+                return Unreadable(job_id)
+
+    return Forgiving
+
+
+@dataclass
+class Unreadable:
+    """What the list of jobs shows in the place of an entry that is no job."""
+
+    id: str
+    description: str = "(this entry cannot be read)"
+    created_at: None = None
+    started_at: None = None
+    ended_at: None = None
+
+    def latest_result(self) -> None:
+        return None
 
 
 class Rewritten(PackageLoader):
