@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from frontdesk.flows import hours, sweep, waits
-from frontdesk.store import conversations, models
+from frontdesk.store import conversations, models, numbers
 from tests.test_reply import answer, context, customer_writes, model, outbound  # noqa: F401
 
 BERLIN = "Europe/Berlin"
@@ -104,3 +104,18 @@ def test_always_open_without_hours_and_never_with_none():
 def test_wrong_hours_are_refused(wrong):
     with pytest.raises(ValueError):
         hours.read(wrong)
+
+
+def test_a_stopped_number_promises_no_time_that_would_be_over_when_it_is_resumed(context, clock):
+    measured(context, 1000)
+    customer_writes(context, "Hi")
+    numbers.stop(context.db, 1, "token expired", 190, clock())
+    sweep.sweep(context)
+    assert outbound(context) == []
+
+
+def test_who_asks_for_a_person_on_a_stopped_number_is_promised_no_time(context, clock):
+    context.db.execute("UPDATE clients SET hours = ?, away_text = 'A person will answer. Open from {when}.'", ('{"tue": [["09:00", "18:00"]]}',))
+    numbers.stop(context.db, 1, "token expired", 190, clock())
+    customer_writes(context, "human")
+    assert outbound(context) == ["A person will answer."]

@@ -1,8 +1,10 @@
 """A draft that an agent asks the model for. It is shown to them alone, and nothing of it is sent by itself."""
 
 import logging
+import sqlite3
 
-from frontdesk.errors import ModelError
+from frontdesk import queues
+from frontdesk.errors import ContextExceeded, ModelError
 from frontdesk.flows import prompt
 from frontdesk.flows.context import Context
 from frontdesk.flows.formatting import whatsapp_text
@@ -42,6 +44,11 @@ def write(context: Context, suggestion_id: int) -> None:
     except ModelError as error:
         log.warning("no draft for suggestion %s: %s", suggestion_id, error)
         suggestions.settle(context.db, suggestion_id, "failed", f"The model gave no draft: {error}.")
+    except (queues.RedisError, sqlite3.OperationalError):
+        raise
+    except Exception:  # a fault of ours must not be tried again for ever
+        log.exception("suggestion %s failed", suggestion_id)
+        suggestions.settle(context.db, suggestion_id, "failed", "A fault in Frontdesk: its log says more.")
     else:
         suggestions.settle(context.db, suggestion_id, "ready", text)
 
@@ -54,10 +61,15 @@ def _ask(context: Context, suggestion: suggestions.Suggestion) -> str:
     turns = [*before, *(Turn(message.id, "in", message.text) for message in messages.waiting(db, conversation.id))]
     options = model_options(context, client.model, client.temperature)
     ratio = models.get(db, context.settings.ollama_host, client.model).characters_per_token
-    asked = prompt.messages(client, turns, older, options, ratio, context.now(), hint=suggestion.hint)
 
     def stop_when_told() -> None:
         if context.stopping.is_set():
             raise Stopping
 
-    return whatsapp_text(context.ollama.chat(asked, options, watch=stop_when_told).text)
+    for share in (1.0, 0.5):
+        asked = prompt.messages(client, turns, older, options, ratio, context.now(), share, hint=suggestion.hint)
+        try:
+            return whatsapp_text(context.ollama.chat(asked, options, watch=stop_when_told).text)
+        except ContextExceeded:
+            if share == 0.5:
+                raise

@@ -143,7 +143,7 @@ def ask_for_person(context: Context, db: sqlite3.Connection, conversation_id: in
     if conversation.state == "human":
         return False
     take_from_bot(context, db, conversation_id, client, None)
-    text = waits.person_text(context, client)
+    text = waits.person_text(context, client, numbers.get(db, conversation.number_id))
     if not text or (conversation.window_closes_at or 0) <= context.now():
         return False
     outbox.queue_text(db, conversation_id, conversation.number_id, text, purpose="holding", now=context.now())

@@ -63,6 +63,8 @@ def tell_who_waits_long(context: Context) -> list[int]:
 def _tell(context: Context, conversation: conversations.Conversation, client: Client, seconds: float) -> bool:
     text = filled(client.wait_text, client, context.now() + seconds, context.now())
     with transaction(context.db) as db:
+        if numbers.get(db, conversation.number_id).stopped_at is not None:
+            return False  # it would go out when the number is resumed, with a time that is long over
         if not conversations.told_wait(db, conversation.id, context.now()):
             return False
         if (conversation.window_closes_at or 0) <= context.now() or not text:
@@ -72,10 +74,13 @@ def _tell(context: Context, conversation: conversations.Conversation, client: Cl
     return True
 
 
-def person_text(context: Context, client: Client) -> str:
-    """What a customer who asked for a person is told: when one will come, if that is known."""
+def person_text(context: Context, client: Client, number: numbers.Number) -> str:
+    """What a customer who asked for a person is told: when one will come, if that is known and they can be told at once."""
     now, opening = context.now(), hours.read(client.hours)
-    if not hours.is_open(opening, client.time_zone, now):
+    is_open, told_at_once = hours.is_open(opening, client.time_zone, now), number.stopped_at is None
+    if not told_at_once:
+        return filled(client.person_text if is_open else client.away_text, client, None, now)
+    if not is_open:
         return filled(client.away_text, client, hours.opens_at(opening, client.time_zone, now), now)
     took = messages.seconds_to_a_person(context.db, client.id)
     usual = statistics.quantiles(took, n=4)[2] if len(took) >= 3 else None

@@ -81,12 +81,18 @@ class Queues:
         self.put("documents", "jobs.begin_early", "early", conversation_id, at_front=True)
 
     def suggest(self, suggestion_id: int) -> None:
-        """A draft for an agent, who waits: before other documents."""
-        self.put("documents", "jobs.suggest", "suggest", suggestion_id, at_front=True)
+        """A draft for an agent, who waits: before other documents, and once, however often it is rung for."""
+        carries = f"suggest-{suggestion_id}"
+        if not self._stands_in_documents(f"{carries}-"):
+            self.put("documents", "jobs.suggest", carries, suggestion_id, at_front=True)
 
     def early_begun(self) -> bool:
         """Whether a conversation already stands in line for beginning early."""
-        return any(id_.startswith(b"early-") for id_ in self.redis.lrange(self._queues["documents"].key, 0, -1))
+        return self._stands_in_documents("early-")
+
+    def _stands_in_documents(self, beginning: str) -> bool:
+        ids = self.redis.lrange(self._queues["documents"].key, 0, -1)
+        return any(id_.startswith(beginning.encode()) for id_ in ids)
 
     def send(self, conversation_ids: Iterable[int]) -> None:
         """Ring for what these conversations have queued."""
