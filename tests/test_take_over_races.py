@@ -1,11 +1,14 @@
 """A person and the bot in the same moment: nothing is lost, nothing is answered twice. flows/take_over.py and who meets it."""
 
+import threading
+import time
+
 from frontdesk.errors import Temporary, Throttled, Unknown
 from frontdesk.flows import dead_letters, reply, sending, sweep, take_over, waits
 from frontdesk.flows.watch import NewerMessage
 from frontdesk.store import conversations, messages, outbox
 from tests import webhooks
-from tests.test_inbound import receive
+from tests.test_inbound import receive, rows
 from tests.test_reply import answer, context, customer_writes, inbound_states, model, outbound  # noqa: F401
 from tests.test_take_over import ANA, conversation, sent_states
 from tests.test_waits import measured
@@ -199,3 +202,52 @@ def test_how_long_people_took_is_found_without_reading_every_message(context):
     context.db.set_trace_callback(None)
     plan = " ".join(row["detail"] for row in context.db.execute("EXPLAIN QUERY PLAN " + statements[-1]))
     assert "messages_of_people" in plan
+
+
+def at_once(*acts) -> None:
+    barrier = threading.Barrier(len(acts))
+    threads = [threading.Thread(target=lambda act=act: (barrier.wait(), act())) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def in_every_order(context, model, clock, person, rounds: int = 25) -> list[tuple[int, list, list]]:
+    """The model's answer, its sending and a person at once, each on a thread with a connection of its own.
+
+    For each conversation: its id, (purpose, state) of what is out, states of what came in.
+    """
+    for n in range(rounds):
+        customer_writes(context, "Hi", sender=f"49177{n:04}")
+    clock.forward(10)
+    found = []
+    for id_ in range(1, rounds + 1):
+        delay = id_ / rounds * 0.03
+
+        def bot(id_=id_):
+            reply.answer(context, id_)
+            sending.send_conversation(context, id_)
+
+        at_once(bot, lambda id_=id_, delay=delay: (time.sleep(delay), person(id_)))
+        sending.send_conversation(context, id_)
+        out = rows(context.db, "SELECT purpose, state FROM messages WHERE conversation_id = ? AND direction = 'out' ORDER BY id", id_)
+        came = rows(context.db, "SELECT state FROM messages WHERE conversation_id = ? AND direction = 'in'", id_)
+        found.append((id_, [(row["purpose"], row["state"]) for row in out], [row["state"] for row in came]))
+    return found
+
+
+def test_whoever_is_first_a_person_s_answer_goes_out_and_no_answer_of_the_bot_comes_after_it(context, model, clock):
+    for _, out, came in in_every_order(context, model, clock, lambda id_: take_over.answer_by_person(context, id_, ANA, "Me.")):
+        assert out in (
+            [("person", "sent")],
+            [("answer", "withdrawn"), ("person", "sent")],
+            [("answer", "sent"), ("person", "sent")],
+        )
+        assert came == ["answered"]
+
+
+def test_whoever_is_first_what_is_not_answered_waits(context, model, clock):
+    for id_, out, came in in_every_order(context, model, clock, lambda id_: take_over.take_over(context, id_, ANA)):
+        assert (out, came) in (([], ["waiting"]), ([("answer", "withdrawn")], ["waiting"]), ([("answer", "sent")], ["answered"]))
+        assert (conversations.get(context.db, id_).waiting_since is None) == (came == ["answered"])
