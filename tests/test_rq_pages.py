@@ -5,6 +5,7 @@ import re
 import zlib
 
 import pytest
+from rq.results import Result
 
 from frontdesk import queues
 
@@ -18,8 +19,15 @@ def failed(redis):
     job = queue.enqueue_call("jobs.drain", args=(EVIL,), description=EVIL, job_id="evil-1", meta={"note": EVIL})
     queue.remove("evil-1")
     job.set_status("failed")
-    queue.failed_job_registry.add(job, ttl=1000, exc_string=EVIL)
+    queue.failed_job_registry.add(job, ttl=1000)
+    Result.create_failure(job, ttl=1000, exc_string=EVIL)  # where a worker keeps it
     return job.id
+
+
+def test_the_hostile_job_is_hostile_everywhere(owner, failed):
+    """Else the tests below prove nothing."""
+    told = owner.get(f"/rq/0/data/job/{failed}.json").json
+    assert told["description"] == told["exc_info"] == EVIL and EVIL in told["metadata"]
 
 
 READS = [

@@ -1,28 +1,54 @@
 """Dead letters: what failed for good, by cause. Retried on a person's word alone, each as a new message, never blindly."""
 
 import collections
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from frontdesk.flows import mends
 from frontdesk.flows.context import Context
 from frontdesk.flows.mends import Cause
-from frontdesk.store import clients, dead_letters, events, models
+from frontdesk.queues import RedisError
+from frontdesk.store import clients, conversations, dead_letters, events, models, notes, numbers
 from frontdesk.store.database import transaction
 from frontdesk.store.dead_letters import DeadLetter, LeftOver
+
+# Retried in one transaction: a few milliseconds in which nobody else writes.
+BATCH = 200
 
 
 @dataclass
 class Group:
-    """The dead letters of one cause. `standing`: of how many the cause is known to be there still."""
+    """The dead letters of one cause. `standing`: of how many the cause is known to be there still. `codes` are those it has."""
 
     cause: Cause
-    letters: list[DeadLetter] = field(default_factory=list)
+    codes: list[int | None] = field(default_factory=list)
+    number_ids: list[int] = field(default_factory=list)
     left_over: list[LeftOver] = field(default_factory=list)
+    count: int = 0
     standing: int = 0
+    oldest_at: float = float("inf")
 
-    @property
-    def count(self) -> int:
-        return len(self.letters) + len(self.left_over)
+    def add(self, tally: dead_letters.Tally) -> None:
+        self.count += tally.count
+        self.standing += tally.count if self.cause.hopeless else tally.hindered
+        self.oldest_at = min(self.oldest_at, tally.oldest_at)
+        self.codes = sorted({*self.codes, tally.error_code}, key=str)
+        self.number_ids = sorted({*self.number_ids, tally.number_id})
+
+
+@dataclass(frozen=True, slots=True)
+class Hindrance:
+    """Why sending again now would not arrive. `final`: it would fail again; else it waits until somebody mends the cause."""
+
+    words: str
+    final: bool
+
+
+OPTED_OUT = Hindrance("the customer opted out", final=True)
+WINDOW = Hindrance("the 24-hour window is closed", final=True)
+STOPPED = Hindrance("the number is stopped", final=False)
+AWAY = Hindrance("the model is still away", final=False)
+SETTLED = "somebody has settled it"
 
 
 @dataclass
@@ -36,24 +62,36 @@ class Outcome:
 def groups(context: Context) -> list[Group]:
     """In the order of mends.CAUSES, those with something in them."""
     found = {cause.name: Group(cause) for cause in mends.CAUSES}
-    for letter in dead_letters.all_of_them(context.db):
-        group = found[mends.cause_of(letter.error_code).name]
-        group.letters.append(letter)
-        group.standing += hindrance(letter, context.now()) is not None
+    for tally in dead_letters.tallies(context.db, context.now()):
+        found[mends.cause_of(tally.error_code).name].add(tally)
     model = found[mends.MODEL.name]
-    model.left_over = dead_letters.left_over(context.db)
-    model.standing = len(model.left_over) if models_away(context) else 0
+    if left_over := dead_letters.left_over(context.db):
+        model.left_over = left_over
+        model.count = len(left_over)
+        model.oldest_at = left_over[0].oldest_at
+        model.standing = len(left_over) if models_away(context) else 0
     return [group for group in found.values() if group.count]
 
 
-def hindrance(letter: DeadLetter, now: float) -> str | None:
-    """Why sending this again now would fail again or wait, None where nothing known speaks against it."""
+def places(context: Context, group: Group) -> list[tuple[str, str]]:
+    """Where the cause is mended: words and path."""
+    if group.cause.place == "number":
+        found = [numbers.get(context.db, id_) for id_ in group.number_ids]
+        return [(number.display_phone or number.external_id, f"/numbers/{number.id}") for number in found]
+    if group.cause.place == "client":
+        concerned = {each.client_id for each in group.left_over}
+        return [(name, f"/clients/{id_}") for id_, name in clients.names(context.db) if id_ in concerned]
+    return []
+
+
+def hindrance(letter: DeadLetter, now: float) -> Hindrance | None:
+    """None where nothing known speaks against sending it again now."""
     if mends.cause_of(letter.error_code).hopeless:
-        return "the customer opted out"
+        return OPTED_OUT
     if letter.kind != "template" and (letter.window_closes_at or 0) <= now:
-        return "the 24-hour window is closed"
+        return WINDOW
     if letter.number_stopped_reason is not None:
-        return "the number is stopped"
+        return STOPPED
     return None
 
 
@@ -63,58 +101,93 @@ def models_away(context: Context) -> bool:
     return any(models.get(context.db, host, model).away_since is not None for model in in_use)
 
 
-def retry(context: Context, message_ids: list[int]) -> Outcome:
-    """Each as a new message, in its conversation's order. What cannot succeed is left alone and counted."""
-    outcome, conversations = Outcome(), set()
-    with transaction(context.db) as db:
-        for message_id in sorted(message_ids):
-            letter = dead_letters.get(db, message_id)
-            why_not = hindrance(letter, context.now()) if letter else "somebody has settled it"
-            if why_not:
-                outcome.refused[why_not] += 1
-            elif dead_letters.retry(db, message_id, context.now()):
-                outcome.retried += 1
-                conversations.add(letter.conversation_id)
-    with context.ringing():
-        context.queues.send(conversations)
+def standing(context: Context, message_ids: Iterable[int], conversation_ids: list[int]) -> collections.Counter[Hindrance]:
+    """What stands in the way of these, and of how many: to be said before anything is sent."""
+    letters = dead_letters.these(context.db, message_ids)
+    found = collections.Counter(filter(None, (hindrance(letter, context.now()) for letter in letters)))
+    if conversation_ids and models_away(context):
+        found[AWAY] = len(conversation_ids)
+    return found
+
+
+def retry(context: Context, message_ids: Iterable[int], *, anyway: bool = False) -> Outcome:
+    """Each as a new message, in its conversation's order. What cannot succeed is left alone and counted.
+
+    `anyway`: also what must wait until its number is resumed.
+    """
+    outcome, wanted = Outcome(), sorted(set(message_ids))
+    for start in range(0, len(wanted), BATCH):
+        with transaction(context.db) as db:
+            retried = _retry(db, wanted[start : start + BATCH], context.now(), anyway, outcome)
+        with context.ringing():
+            context.queues.send(retried)
     return outcome
 
 
-def answer_left_over(context: Context, conversation_ids: list[int]) -> Outcome:
+def _retry(db, message_ids: list[int], now: float, anyway: bool, outcome: Outcome) -> set[int]:
+    """Inside a transaction. The conversations to ring for."""
+    letters, rung = dead_letters.these(db, message_ids), set()
+    if settled := len(message_ids) - len(letters):
+        outcome.refused[SETTLED] += settled
+    for letter in letters:
+        why_not = hindrance(letter, now)
+        if why_not and (why_not.final or not anyway):
+            outcome.refused[why_not.words] += 1
+        elif dead_letters.retry(db, letter.id, now):
+            dead_letters.nothing_is_left(db, letter.conversation_id)
+            outcome.retried += 1
+            rung.add(letter.conversation_id)
+    return rung
+
+
+def answer_left_over(context: Context, conversation_ids: Iterable[int]) -> Outcome:
     """The bot tries again to answer what the model left over."""
     outcome = Outcome()
     with transaction(context.db) as db:
-        for conversation_id in conversation_ids:
-            if dead_letters.owe_again(db, conversation_id, context.now()):
+        for conversation_id in set(conversation_ids):
+            conversation = conversations.get(db, conversation_id)
+            if conversation and (conversation.window_closes_at or 0) <= context.now():
+                outcome.refused[WINDOW.words] += 1
+            elif dead_letters.owe_again(db, conversation_id, context.now()):
                 outcome.retried += 1
             else:
-                outcome.refused["somebody has settled it"] += 1
+                outcome.refused[SETTLED] += 1
     if outcome.retried:
         with context.ringing():
             context.queues.reply()
     return outcome
 
 
-def dismiss(context: Context, message_ids: list[int], conversation_ids: list[int], user_id: int, reason: str) -> int:
+def dismiss(context: Context, message_ids: Iterable[int], conversation_ids: Iterable[int], user_id: int, reason: str) -> int:
+    """Returns how many that settled. Of what the model left over the reason is kept as a note."""
+    now, count = context.now(), 0
     with transaction(context.db) as db:
         for conversation_id in conversation_ids:
-            dead_letters.settle_left_over(db, conversation_id)
-        dismissed = [dead_letters.dismiss(db, message_id, user_id, reason, context.now()) for message_id in message_ids]
-        return sum(dismissed) + len(conversation_ids)
+            if dead_letters.settle_left_over(db, conversation_id):
+                notes.add(db, conversation_id, user_id, f"No answer is needed: {reason}", now)
+                count += 1
+        for letter in dead_letters.these(db, message_ids):
+            count += dead_letters.dismiss(db, letter.id, user_id, reason, now)
+            dead_letters.nothing_is_left(db, letter.conversation_id)
+    return count
 
 
 def replay(context: Context, event_id: int) -> bool:
     """Take the webhook of a rejected event in again, as if it came now; what was understood of it before is swallowed.
 
-    False: somebody has settled it. Raises RedisError: nothing has changed.
+    Its other rejected parts come with it. False: somebody has settled it. Raises RedisError: nothing has changed.
     """
-    event = events.take_rejected(context.db, event_id, context.now())
-    if event is None:
-        return False
+    now = context.now()
+    with transaction(context.db) as db:
+        event = events.take_rejected(db, event_id, now)
+        if event is None:
+            return False
+        events.take_siblings(db, event, now)
     try:
         context.inbox.put(event.channel, event.webhook, event.received_at)
-        context.queues.drain()
-    except BaseException:
-        events.give_back_rejected(context.db, event_id)
+    except RedisError:
+        events.give_back_rejected(context.db, event, now)
         raise
+    with context.ringing():
+        context.queues.drain()
     return True

@@ -14,7 +14,7 @@ from frontdesk.queues.facts import RedisFacts, redis_facts, scheduler_alive, wor
 from frontdesk.queues.inbox import Inbox, InboxEntry
 from frontdesk.queues.limits import Limits, Rate, jittered
 from frontdesk.queues.presence import Presence
-from frontdesk.queues.work import QUEUES, FrontdeskJob, Queues
+from frontdesk.queues.work import QUEUES, FailedJobs, FrontdeskJob, Queues
 
 __all__ = [
     "QUEUES",
@@ -22,6 +22,7 @@ __all__ = [
     "Bells",
     "Connection",
     "DeserializationError",
+    "FailedJobs",
     "FrontdeskJob",
     "Inbox",
     "InboxEntry",

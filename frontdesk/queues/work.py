@@ -1,10 +1,14 @@
 """RQ's queues and what rings for work. One job serves all that is due; a bell, a key with a short life, says that one is coming."""
 
+import re
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from rq import Queue
+from rq.exceptions import DeserializationError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
@@ -26,6 +30,19 @@ LINGER_SECONDS, LONGEST_LINGER_SECONDS = 0.005, 0.1  # in which a drain of the s
 JOB_TIMEOUT_SECONDS = {"high": 600, "default": 3600, "documents": 3600, "bulk": 3600}
 RESULT_TTL_SECONDS = 60
 FAILURE_TTL_SECONDS = 7 * 24 * 3600
+
+
+LOOKED_AT = 50  # of a queue's failed jobs, for what they died of
+
+
+@dataclass(frozen=True, slots=True)
+class FailedJobs:
+    """`exception`: its class as the traceback names it, '' where the process ended without one. `of` this queue's failed jobs."""
+
+    queue: str
+    exception: str
+    count: int
+    of: int
 
 
 class FrontdeskJob(Job):
@@ -128,10 +145,25 @@ class Queues:
     def depth(self, queue: str) -> int:
         return self.redis.llen(self._queues[queue].key)
 
-    def failed_jobs(self) -> dict[str, int]:
-        """Queue → how many of its jobs ended in an error; those without are left out."""
-        counts = {name: queue.failed_job_registry.count for name, queue in self._queues.items()}
-        return {name: count for name, count in counts.items() if count}
+    def failed_jobs(self) -> list["FailedJobs"]:
+        """By queue and exception. Where there are many, what the newest ones died of stands for all."""
+        found = []
+        for name, queue in self._queues.items():
+            registry = queue.failed_job_registry
+            count = registry.get_job_count(cleanup=False)
+            newest = registry.get_job_ids(-LOOKED_AT, -1, cleanup=False) if count else []
+            classes = Counter(self._died_of(id_) for id_ in newest)
+            found += [FailedJobs(name, exception, each, count) for exception, each in classes.most_common()]
+        return found
+
+    def _died_of(self, job_id: str) -> str:
+        try:
+            result = FrontdeskJob(job_id, connection=self.redis).latest_result()
+        except (ValueError, TypeError, KeyError, DeserializationError):
+            return ""
+        last = (result.exc_string or "").strip().rpartition("\n")[2] if result else ""
+        named = re.match(r"[A-Za-z_][\w.]*(?=:|$)", last)
+        return named[0] if named else ""
 
     def rq_queues(self, names: Iterable[str]) -> list[Queue]:
         return [self._queues[name] for name in names]

@@ -14,6 +14,7 @@ from frontdesk.web.login import login_pages
 from frontdesk.web.numbers import number_pages
 from frontdesk.web.overview import overview_pages
 from frontdesk.web.pages import add_pages
+from frontdesk.web.rejected import rejected_pages
 from frontdesk.web.rq import rq_pages
 from frontdesk.web.thread import thread_pages
 from frontdesk.web.users import user_pages
@@ -22,6 +23,6 @@ from frontdesk.web.users import user_pages
 def add_desk(app: Flask, context: Context) -> None:
     """Every page of the desk. Each blueprint protects itself (access.py)."""
     app.extensions["frontdesk"] = context
-    for make_pages in (login_pages, account_pages, user_pages, inbox_pages, thread_pages, dead_letter_pages, client_pages, number_pages, overview_pages, rq_pages, canned_pages, api_pages, token_pages):
+    for make_pages in (login_pages, account_pages, user_pages, inbox_pages, thread_pages, dead_letter_pages, rejected_pages, client_pages, number_pages, overview_pages, rq_pages, canned_pages, api_pages, token_pages):
         app.register_blueprint(make_pages(context))
     add_pages(app)

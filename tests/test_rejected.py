@@ -1,0 +1,118 @@
+"""Webhooks, or parts of them, that were not understood: looked at, taken in again after a fix, dismissed."""
+
+import json
+
+import pytest
+
+from frontdesk import queues
+from frontdesk.flows import dead_letters, inbound
+from frontdesk.store import events
+from frontdesk.web.rejected import pretty
+from tests import webhooks
+from tests.test_inbound import receive, rows
+
+
+def test_a_rejected_webhook_is_taken_in_again_after_the_fix_and_doubles_nothing(context, db):
+    known, unknown = webhooks.change(messages=[webhooks.text("known", id="wamid.1")]), webhooks.change(
+        phone_number_id="999", messages=[webhooks.text("unknown", id="wamid.2")]
+    )
+    receive(context, webhooks.body(known, unknown))
+    [event] = events.rejected(db)
+    db.execute("UPDATE numbers SET external_id = '999'")
+    assert dead_letters.replay(context, event.id)
+    assert not dead_letters.replay(context, event.id), "a second click does nothing"
+    inbound.drain(context)
+    assert [row["text"] for row in rows(db, "SELECT text FROM messages ORDER BY id")] == ["known", "unknown"]
+
+
+def two_strangers() -> bytes:
+    return webhooks.body(
+        webhooks.change(phone_number_id="998", messages=[webhooks.text("one", id="wamid.1")]),
+        webhooks.change(phone_number_id="999", messages=[webhooks.text("two", id="wamid.2")]),
+    )
+
+
+def test_however_often_it_is_taken_in_again_the_list_does_not_grow(context, db):
+    """A webhook is taken in whole, so its other parts come again too."""
+    receive(context, two_strangers())
+    for _ in range(3):
+        assert dead_letters.replay(context, events.rejected(db)[0].id)
+        inbound.drain(context)
+        assert sorted(event.reason for event in events.rejected(db)) == ["unknown phone_number_id 998", "unknown phone_number_id 999"]
+
+
+def test_a_part_that_was_dismissed_stays_so_when_redis_refuses_its_neighbour(context, db, monkeypatch):
+    receive(context, two_strangers())
+    first, second = events.rejected(db)
+    events.dismiss_rejected(db, second.id, context.now())
+
+    def full(*_):
+        raise queues.RedisError("full")
+
+    monkeypatch.setattr(context.inbox, "put", full)
+    with pytest.raises(queues.RedisError):
+        dead_letters.replay(context, first.id)
+    assert [event.id for event in events.rejected(db)] == [first.id]
+
+
+def test_what_was_kept_stays_open_when_redis_is_away(app, owner, context, db, monkeypatch):
+    receive(context, two_strangers())
+
+    def away(*_):
+        raise queues.RedisError("gone")
+
+    monkeypatch.setattr(app.extensions["frontdesk"].inbox, "put", away)
+    event_id = events.rejected(db)[0].id
+    assert owner.submit(f"/rejected/{event_id}/replay").status_code == 503
+    assert len(events.rejected(db)) == 2
+
+
+# --- the pages ----------------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_stranger_wrote_comes_out_as_text(app, owner, context, db):
+    events.reject(db, "k", "cloud", "unknown phone_number_id <script>alert(1)</script>", {"a": "<script>alert(2)</script>"}, 0, b"{}")
+    page = owner.get("/rejected").text
+    assert "<script>alert" not in page and "&lt;script&gt;alert(2)" in page
+
+
+def test_an_unknown_number_is_added_with_one_click(app, owner, context):
+    receive(context, two_strangers())
+    page = owner.get("/rejected").text
+    assert 'href="/numbers/new?phone_number_id=998"' in page
+    assert 'value="998"' in owner.get("/numbers/new?phone_number_id=998").text
+
+
+def test_the_list_goes_on_page_by_page_and_is_light(app, owner, db):
+    for number in range(50):
+        events.reject(db, f"{number}:0", "cloud", "odd", {"n": number, "long": "<&>" * 20_000}, 0, b"{}")
+    seen, path = [], "/rejected"
+    while path:
+        page = owner.get(path).text
+        assert len(page) < 200_000
+        seen += [line.partition('"')[0] for line in page.split('id="e-')[1:]]
+        path = page.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&")
+    assert len(seen) == len(set(seen)) == 50
+    assert len(owner.get(f"/rejected/{seen[0]}").text) > 60_000, "its own page has all of it"
+    assert owner.get("/rejected/999").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body, shown",
+    [
+        (json.dumps({"a": 1}), '{\n  "a": 1\n}'),
+        (json.dumps(json.dumps({"a": 1})), '{\n  "a": 1\n}'),
+        (json.dumps("{broken"), "{broken"),
+        ("no JSON", "no JSON"),
+        ("[" * 100_000, "[" * 100_000),
+        (json.dumps("12"), "12"),
+        ("null", "null"),
+    ],
+)
+def test_a_body_is_indented_where_it_is_json(body, shown):
+    assert pretty(body) == shown
+
+
+@pytest.mark.parametrize("path", ["/rejected", "/rejected/1"])
+def test_an_agent_sees_no_rejected_events(agent, path):
+    assert agent.get(path).status_code == 403
