@@ -82,6 +82,9 @@
     ask(event.detail.question, element.dataset.confirmLabel, element.classList.contains("danger"), () => event.detail.issueRequest(true));
   });
 
+  // Enter on a tick box would press the form's first button: in a list to act on, that sends.
+  document.addEventListener("keydown", (event) => event.key === "Enter" && event.target.matches("input[type=checkbox]") && event.preventDefault());
+
   document.addEventListener("change", (event) => event.target.matches("[data-submit]") && event.target.form.requestSubmit());
 
   // --- clicks -------------------------------------------------------------------------------------------------------------

@@ -210,12 +210,11 @@ def test_all_of_a_group_are_dismissed_after_one_question(app, owner, context, le
     assert dead_letters.groups(context) == []
 
 
-def test_the_enter_key_sends_nothing(app, owner, letter):
-    """A browser presses a form's first submit button on Enter; a disabled one swallows it."""
-    message_id = letter()
-    for path in ("/dead-letters", f"/dead-letters/{message_id}"):
-        form = owner.get(path).text.partition('action="/dead-letters/retry"')[2]
-        assert re.search(r"<button[^>]*>", form)[0] == "<button disabled hidden>", path
+def test_no_field_of_the_list_sends_it_on_enter(app, owner, letter):
+    """A browser presses a form's first button, which is 'Retry', on Enter in a text field. For tick boxes: desk.js, tests/browser."""
+    letter()
+    form = owner.get("/dead-letters").text.partition('action="/dead-letters/retry"')[2].partition("</form>")[0]
+    assert set(re.findall(r'<input type="(\w+)"', form)) == {"hidden", "checkbox"} and "<textarea" not in form
 
 
 def test_after_a_second_word_what_waits_for_its_number_is_queued_and_what_is_hopeless_left_alone(app, owner, context, letter):

@@ -10,6 +10,9 @@ playwright = pytest.importorskip("playwright.sync_api", reason="a browser is nee
 
 from axe_playwright_python.sync_playwright import Axe  # noqa: E402
 
+from rq.results import Result  # noqa: E402
+
+from frontdesk import queues  # noqa: E402
 from tests.stack import Stack, wait_for  # noqa: E402
 
 ARGUMENTS = [
@@ -182,6 +185,62 @@ def test_hostile_words_come_out_as_text(page, stack):
     page.goto(f"{stack.web_url}/inbox/search?q=onerror")
     page.wait_for_selector("mark")
     assert page.locator("img[src=x]").count() == 0
+
+
+def test_a_hostile_job_comes_out_as_text_in_the_queues(page, stack):
+    """Written straight into Redis, into every field that the dashboard shows; its scripts must still work."""
+    connection = queues.connect(stack.settings.redis_address)
+    [queue] = queues.Queues(connection).rq_queues(["documents"])
+    job = queue.enqueue_call("jobs.drain", args=(EVIL,), description=EVIL, job_id="evil", meta={"note": EVIL})
+    queue.remove("evil")
+    job.set_status("failed")
+    queue.failed_job_registry.add(job, ttl=1000)
+    Result.create_failure(job, ttl=1000, exc_string=EVIL)
+    connection.sadd("rq:queues", f"rq:queue:{EVIL}")
+    connection.sadd("rq:workers", f"rq:worker:{EVIL}")
+    worker = {"queues": EVIL, "state": EVIL, "birth": "2026-01-01T00:00:00Z", "pid": 1, "current_job": "evil", "version": EVIL, "python_version": EVIL}
+    connection.hset(f"rq:worker:{EVIL}", mapping=worker)
+    for path, shown in (
+        ("0/view/queues", "tr[data-role=queue]"),
+        ("0/view/workers", "tr[data-role=worker]"),
+        ("0/view/jobs/documents/failed/8/asc/1", "tr[data-role=job] pre.exc_info"),
+        ("0/view/job/evil", "#job-data .description-scroll"),
+    ):
+        if path.endswith("job/evil"):
+            connection.hset("rq:job:evil", "origin", EVIL)  # a list leaves out what is of another queue
+        page.goto(f"{stack.web_url}/rq/{path}")
+        page.locator(shown).first.wait_for()
+        page.wait_for_timeout(200)
+        assert "onerror" in page.inner_text("body"), path
+        assert page.locator("img[src=x]").count() == 0 and "HACKED" not in page.title(), path
+    page.click("#delete-job-btn")
+    page.click("#confirmation-modal-yes")
+    wait_for(lambda: not connection.exists("rq:job:evil"))
+    connection.srem("rq:workers", f"rq:worker:{EVIL}")
+    connection.srem("rq:queues", f"rq:queue:{EVIL}")
+
+
+def test_a_dead_letter_is_looked_into_and_dismissed_with_a_reason(page, stack):
+    stack.simulator.customer_writes("4915110000007", "human", name="Dismissed One")
+    in_list(page, "Dismissed One").click()
+    wait_for(lambda: stack.simulator.texts("4915110000007"))
+    stack.simulator.behave(next_errors=[{"code": 131026}])
+    page.fill("#text", "Nobody will read this")
+    page.press("#text", "Enter")
+    page.wait_for_selector(".bubble.failed", timeout=10000)
+    page.goto(f"{stack.web_url}/dead-letters")
+    page.check(".letters input[type=checkbox] >> nth=0")
+    page.focus(".letters input[type=checkbox] >> nth=0")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(300)
+    assert page.url.endswith("/dead-letters") and not page.locator(".flash, [role=status] >> text=On their way").count()
+    page.click("text=Look inside >> nth=0")
+    page.wait_for_selector("text=Nobody will read this")
+    page.click("text=Dismiss …")
+    page.fill("#f-reason", "called them")
+    page.press("#f-reason", "Enter")
+    page.wait_for_selector("text=Dismissed: 1.")
+    assert "Nobody will read this" not in stack.simulator.texts("4915110000007")
 
 
 PAGES = ["/inbox", "/inbox/1", "/overview", "/clients", "/clients/1", "/clients/1/versions", "/numbers/1", "/numbers/new", "/dead-letters", "/rejected", "/users", "/account", "/canned"]
