@@ -2,12 +2,14 @@
 
 import json
 import re
+import threading
 import zlib
 
 import pytest
 from rq.results import Result
 
 from frontdesk import queues
+from tests.desk import log_in
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -44,12 +46,10 @@ def test_an_owner_sees_it_and_nobody_else(app, owner, agent, visitor, failed, pa
     assert visitor.get(path).status_code == 302
 
 
-def test_all_four_queues_are_listed(owner, redis):
-    work = queues.Queues(redis)
-    for name in queues.QUEUES:
-        work.put(name, "jobs.sweep", "x")
+def test_all_four_queues_are_listed_used_or_not(owner, redis):
+    queues.Queues(redis).put("high", "jobs.sweep", "x")
     listed = owner.get("/rq/0/data/queues.json").json["queues"]
-    assert {queue["name"] for queue in listed} == set(queues.QUEUES)
+    assert {queue["name"]: queue["count"] for queue in listed} == {"high": 1, "default": 0, "documents": 0, "bulk": 0}
 
 
 def test_jobs_are_read_as_json_and_never_unpickled(owner, redis, tmp_path):
@@ -169,3 +169,20 @@ def test_it_is_not_imported_before_somebody_looks():
     code = "import sys, chatbot; chatbot.create_app(); print('rq_dashboard' in sys.modules, 'arrow' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.split() == ["False", "False"]
+
+
+def test_two_who_open_it_first_get_one_dashboard(app, owner, redis, failed):
+    from rq_dashboard import web
+
+    from frontdesk.web import rq
+
+    owner.get("/rq/")
+    mended, answers = web.Queue, []
+    browsers = [owner, log_in(app, email="second@example.com")]
+    threads = [threading.Thread(target=lambda browser=browser: answers.append(browser.get("/rq/0/data/queues.json").json)) for browser in browsers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers[0] == answers[1] and len(answers[0]["queues"]) == 4
+    assert rq._mended().Queue is mended, "changed once, however many applications there are"

@@ -5,6 +5,7 @@ log-in nor CSRF. So its templates are rewritten as they are loaded (everything i
 the JSON that ours are, and only requests that look as they should are let through, behind our own log-in and CSRF check.
 """
 
+import logging
 import re
 import secrets
 import threading
@@ -19,6 +20,8 @@ from frontdesk import queues
 from frontdesk.queues import DeserializationError
 from frontdesk.flows.context import Context
 from frontdesk.web import access
+
+log = logging.getLogger(__name__)
 
 # Its own scripts are templates that are compiled in the browser, hence eval; its elements carry style attributes.
 POLICY = (
@@ -52,10 +55,13 @@ _making = threading.Lock()
 def rq_pages(context: Context) -> Blueprint:
     pages = access.protect(Blueprint("rq", __name__), role=access.OWNER)
 
-    @cache
+    made: list[Flask] = []
+
     def dashboard() -> Flask:
-        with _making:
-            return _dashboard(context.queues.redis)
+        with _making:  # of two who open it first, one waits
+            if not made:
+                made.append(_dashboard(context.queues.redis))
+            return made[0]
 
     @pages.route("/rq/", defaults={"path": ""}, methods=["GET"])
     @pages.route("/rq/<path:path>", methods=["GET", "POST"])
@@ -73,7 +79,8 @@ def rq_pages(context: Context) -> Blueprint:
         answer.headers["Content-Security-Policy"] = POLICY.format(nonce=g.nonce)
         if not path.startswith("static/"):
             # what its scripts send back as X-CSRFToken
-            answer.set_cookie("_csrf_token", access.csrf_token(), path="/rq", samesite="Strict", secure=request.is_secure)
+            secure = request.is_secure or not context.settings.development
+            answer.set_cookie("_csrf_token", access.csrf_token(), path="/rq", samesite="Strict", secure=secure)
         return answer
 
     return pages
@@ -81,30 +88,43 @@ def rq_pages(context: Context) -> Blueprint:
 
 def _dashboard(connection: queues.Connection) -> Flask:
     """rq-dashboard as an application. Imported only here: until somebody looks, no process pays for it."""
-    import rq_dashboard
-    from rq_dashboard import web
-
-    # One Redis, ours; jobs as JSON. It would connect anew for each request, and unpickle whatever it finds.
-    web.from_url = lambda *_, **__: (None, connection)
-    web.Job = queues.FrontdeskJob
-    web.config.serializer = queues.JSONSerializer
-    web.Queue = _forgiving(partial_class(web.Queue, job_class=queues.FrontdeskJob))
-    web.Worker = partial_class(web.Worker, job_class=queues.FrontdeskJob, serializer=queues.JSONSerializer)
-    web.requeue_job = partial(web.requeue_job, serializer=queues.JSONSerializer)
+    web = _mended()
     app = Flask("rq_dashboard", static_folder=None)
-    # What fails in it is told by our own error pages, with its own words for nothing.
+    # What fails in it is told by our own error pages.
     app.config |= {"RQ_DASHBOARD_REDIS_URL": ["this Redis"], "RQ_DASHBOARD_POLL_INTERVAL": 2500, "PROPAGATE_EXCEPTIONS": True}
-    web.RedisConnectionError = ()
     app.redis_conn = connection
     app.jinja_env.autoescape = True
-    app.register_blueprint(rq_dashboard.blueprint)
+    app.register_blueprint(web.blueprint)
     app.jinja_env.loader = Rewritten("rq_dashboard")
     app.context_processor(
         lambda: {"nonce": request.environ["frontdesk.nonce"], "poll_interval": app.config["RQ_DASHBOARD_POLL_INTERVAL"]}
     )
     for error in (web.NoSuchJobError, *UNREADABLE):
-        app.register_error_handler(error, lambda _: ("There is no such job, or it cannot be read; its entry may have expired.", 404))
+        app.register_error_handler(error, _no_such_job)
     return app
+
+
+def _no_such_job(error: Exception):
+    log.info("%s cannot be shown: %s", request.path, type(error).__name__)
+    return "There is no such job, or it cannot be read; its entry may have expired.", 404
+
+
+@cache
+def _mended():
+    """Its module, changed once for the whole process: one Redis, ours, and jobs as JSON.
+
+    It would connect anew for each request, unpickle whatever it finds, and tell in its own words that Redis is away.
+    """
+    from rq_dashboard import web
+
+    web.from_url = lambda *_, **__: (None, web.current_app.redis_conn)
+    web.Job = queues.FrontdeskJob
+    web.config.serializer = queues.JSONSerializer
+    web.Queue = _forgiving(partial_class(web.Queue, job_class=queues.FrontdeskJob))
+    web.Worker = partial_class(web.Worker, job_class=queues.FrontdeskJob, serializer=queues.JSONSerializer)
+    web.requeue_job = partial(web.requeue_job, serializer=queues.JSONSerializer)
+    web.RedisConnectionError = ()
+    return web
 
 
 def partial_class(base: type, **defaults) -> type:
@@ -122,9 +142,15 @@ def partial_class(base: type, **defaults) -> type:
 
 
 def _forgiving(base: type) -> type:
-    """A queue that names what it cannot read: one spoilt entry must not hide its neighbours."""
+    """A queue that names what it cannot read: one spoilt entry must not hide its neighbours. `all` are ours, used yet or not."""
 
     class Forgiving(base):
+        @classmethod
+        def all(cls, connection):
+            used = super().all(connection=connection)
+            unused = set(queues.QUEUES) - {queue.name for queue in used}
+            return used + [cls(name, connection=connection) for name in unused]
+
         def fetch_job(self, job_id):
             try:
                 return super().fetch_job(job_id)
