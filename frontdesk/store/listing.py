@@ -68,6 +68,11 @@ def numbers(db: sqlite3.Connection, *, client_id: int | None, after: int, limit:
     return [dict(row) for row in rows]
 
 
+def number_is_of(db: sqlite3.Connection, number_id: int, *, client_id: int | None) -> bool:
+    found = numbers(db, client_id=client_id, after=number_id - 1, limit=1)
+    return bool(found) and found[0]["id"] == number_id
+
+
 def conversation_with(db: sqlite3.Connection, phone: str, *, number_id: int | None, client_id: int | None) -> int | None:
     """The conversation with this phone number; the one with the newest message where there are several."""
     row = db.execute(

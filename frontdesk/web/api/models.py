@@ -4,9 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from frontdesk.flows.take_over import LONGEST_TEXT
-
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TEXT)]
+from frontdesk.flows.contents import TextOrMessage
 Phone = Annotated[str, StringConstraints(pattern=r"^\+?[0-9][0-9 ()./-]{4,30}$")]
 
 # The largest rowid of SQLite: what is larger is no id of ours.
@@ -20,9 +18,12 @@ class In(BaseModel):
 
 
 class SendMessage(In):
-    """A text to a customer. Either `conversation_id`, or `phone_number` of somebody who has written before."""
+    """A message to a customer: `message` is a text, or an object of any kind. Either `conversation_id` or `phone_number`.
 
-    message: Text
+    To somebody who has not written within 24 hours, or never, only a template can go.
+    """
+
+    message: TextOrMessage
     conversation_id: Id | None = None
     phone_number: Phone | None = None
     number_id: Id | None = Field(None, description="Which of your numbers it goes out from, where the customer knows several.")
@@ -32,10 +33,10 @@ class SendMessage(In):
 
 
 class ConversationMessage(In):
-    """A text in a conversation."""
+    """A message in a conversation: `content` is a text, or an object of any kind."""
 
-    content: Text
-    message_type: Literal["text"] = "text"
+    content: TextOrMessage
+    message_type: str | None = Field(None, description="The content's type, for those who like to say it twice.")
     reply_to: Annotated[str, StringConstraints(max_length=200)] | None = None
 
 
@@ -147,10 +148,18 @@ class Numbers(BaseModel):
     next_cursor: int | None
 
 
+class TemplateName(BaseModel):
+    name: str
+    language: str
+
+
 class ErrorBody(BaseModel):
+    """`templates`, with `window_closed`: those that could go instead."""
+
     code: str
     message: str
     field: str | None = None
+    templates: list[TemplateName] | None = None
 
 
 class Error(BaseModel):

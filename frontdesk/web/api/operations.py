@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from frontdesk.flows import api_send, mends
 from frontdesk.flows.api_send import Refused, Wanted
+from frontdesk.flows.contents import Sendable, TextMessage
 from frontdesk.flows.context import Context
 from frontdesk.store import listing
 from frontdesk.store.api_tokens import ApiToken
@@ -53,11 +54,18 @@ def _send_message(call: Call) -> models.Queued:
     if (given.conversation_id is None) == (given.phone_number is None):
         raise Refused(422, "invalid", "Give either conversation_id or phone_number.", "phone_number")
     phone = "".join(filter(str.isdigit, given.phone_number)) if given.phone_number else None
-    return _queued(call, Wanted(given.message, given.conversation_id, phone, given.number_id, given.reply_to))
+    return _queued(call, Wanted(_sendable(given.message), "message", given.conversation_id, phone, given.number_id, given.reply_to))
 
 
 def _send_in_conversation(call: Call) -> models.Queued:
-    return _queued(call, Wanted(call.given.content, call.path["conversation_id"], reply_to_external_id=call.given.reply_to))
+    given, message = call.given, _sendable(call.given.content)
+    if given.message_type not in (None, message.type):
+        raise Refused(422, "invalid", f"The content is of type {message.type}.", "message_type")
+    return _queued(call, Wanted(message, "content", call.path["conversation_id"], reply_to_external_id=given.reply_to))
+
+
+def _sendable(message: str | Sendable) -> Sendable:
+    return TextMessage(text=message) if isinstance(message, str) else message
 
 
 def _queued(call: Call, wanted: Wanted) -> models.Queued:
@@ -184,11 +192,11 @@ def _page(call: Call, read: Callable[..., list[dict]], **which) -> tuple[list[di
 
 OPERATIONS = [
     Operation(
-        "sendMessage", "POST", "/send-message", "send", "Send a text to a customer", models.SendMessage, models.Queued, 202,
+        "sendMessage", "POST", "/send-message", "send", "Send a message to a customer", models.SendMessage, models.Queued, 202,
         _send_message, (404, 409),
     ),
     Operation(
-        "sendInConversation", "POST", "/conversations/<int:conversation_id>/messages", "send", "Send a text in a conversation",
+        "sendInConversation", "POST", "/conversations/<int:conversation_id>/messages", "send", "Send a message in a conversation",
         models.ConversationMessage, models.Queued, 202, _send_in_conversation, (404, 409),
     ),
     Operation(
