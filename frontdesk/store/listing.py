@@ -57,6 +57,19 @@ def contacts(db: sqlite3.Connection, *, client_id: int | None, after: int, limit
     return [dict(row) for row in rows]
 
 
+def contact(db: sqlite3.Connection, contact_id: int, *, client_id: int | None) -> dict | None:
+    found = contacts(db, client_id=client_id, after=contact_id - 1, limit=1)
+    return found[0] if found and found[0]["id"] == contact_id else None
+
+
+def accounts(db: sqlite3.Connection, *, client_id: int | None) -> list[str]:
+    """The accounts that the numbers belong to."""
+    rows = db.execute(
+        f"SELECT DISTINCT account_id FROM numbers WHERE account_id IS NOT NULL AND {_OF_CLIENT} ORDER BY account_id", {"client_id": client_id}
+    )
+    return [row["account_id"] for row in rows]
+
+
 def numbers(db: sqlite3.Connection, *, client_id: int | None, after: int, limit: int) -> list[dict]:
     rows = db.execute(
         f"""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from frontdesk.flows.contents import TextOrMessage
+from frontdesk.flows.contents import TextOrMessage, words
 Phone = Annotated[str, StringConstraints(pattern=r"^\+?[0-9][0-9 ()./-]{4,30}$")]
 
 # The largest rowid of SQLite: what is larger is no id of ours.
@@ -126,6 +126,53 @@ class Number(BaseModel):
     display_phone: str | None
     messages_per_second: float
     stopped_reason: str | None
+
+
+class TemplateVariable(BaseModel):
+    name: str
+    where: Literal["header", "body", "button"]
+    example: str
+
+
+class Template(BaseModel):
+    """`variables`: what `variables` of a template message must hold. `header_file`: its heading is a file of this kind, to be given as `header`."""
+
+    id: int
+    account_id: str
+    name: str
+    language: str
+    category: str
+    status: str
+    usable: bool
+    obstacle: str | None
+    header_file: Literal["image", "video", "document"] | None
+    variables: list[TemplateVariable]
+    preview: str
+    updated_at: float
+
+
+class Templates(BaseModel):
+    items: list[Template]
+
+
+class Asked(BaseModel):
+    status: Literal["queued"] = "queued"
+
+
+class PreviewTemplate(In):
+    """Variables that are missing stay as {{name}}."""
+
+    variables: dict[words(100), words(1024, 0)] = {}
+
+
+class TemplatePreview(BaseModel):
+    """`problem`: what WhatsApp would refuse; null where it can go as it is."""
+
+    header: str
+    body: str
+    footer: str
+    buttons: list[str]
+    problem: "ErrorBody | None"
 
 
 class Conversations(BaseModel):

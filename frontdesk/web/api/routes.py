@@ -15,7 +15,8 @@ from frontdesk.settings import ROOT
 from frontdesk.store import api_tokens
 from frontdesk.store.api_tokens import ApiToken
 from frontdesk.web.api.openapi import description
-from frontdesk.web.api.operations import OPERATIONS, Call, Operation
+from frontdesk.web.api.operation import Call, Operation
+from frontdesk.web.api.operations import OPERATIONS
 from frontdesk.web.errors import error_response
 
 log = logging.getLogger(__name__)
