@@ -169,6 +169,20 @@ def test_older_messages_come_in_pages_without_gaps(owner, context, db):
     assert [n for n in dict.fromkeys(found)] == [f"{n:03}" for n in range(130)]
 
 
+def test_a_note_stands_on_one_page_alone_however_far_one_goes_back(app, owner, context, db):
+    for n in range(6):
+        for m in range(25):
+            receive(context, webhooks.texts(webhooks.text(f"message {25 * n + m}", at=context.now())))
+            context.now.forward(1)
+        owner.fragment("/inbox/1/note", "POST", text=f"note number {n}")
+    page = owner.get("/inbox/1")
+    found = re.findall(r">note number (\d)<", page.text)
+    while more := re.search(r'hx-get="(/inbox/1/older[^"]+)"', page.text):
+        page = owner.fragment(more[1])
+        found = re.findall(r">note number (\d)<", page.text) + found
+    assert found == list("012345")
+
+
 def test_two_people_see_each_other(app, busy, db):
     desk.log_in(app, "agent", name="Ben Ode").get("/inbox/1?writing=yes")
     assert "Ben Ode is writing" in busy.fragment("/inbox/1/recent").text

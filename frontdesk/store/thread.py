@@ -85,6 +85,13 @@ def start_of_page_around(db: sqlite3.Connection, conversation_id: int, message_i
     return row["first"]
 
 
+def written_at(db: sqlite3.Connection, conversation_id: int, message_id: int | None) -> float | None:
+    row = db.execute(
+        "SELECT created_at FROM messages WHERE id = ? AND conversation_id = ?", (message_id, conversation_id)
+    ).fetchone()
+    return row["created_at"] if row else None
+
+
 def _line(row: sqlite3.Row) -> Line:
     values = list(row)
     values[6] = _object(values[6]) or None

@@ -50,8 +50,10 @@ def thread_pages(context: Context) -> Blueprint:
     @pages.get("/inbox/<int:conversation_id>/older")
     def older(conversation_id: int):
         _conversation(context, conversation_id)
-        lines = thread.page(context.db, conversation_id, before=request.args.get("before", type=int), limit=PAGE)
-        return render_template("desk/_older.html", conversation_id=conversation_id, **_lines(context, conversation_id, lines))
+        before = request.args.get("before", type=int)
+        lines = thread.page(context.db, conversation_id, before=before, limit=PAGE)
+        values = _lines(context, conversation_id, lines, end=thread.written_at(context.db, conversation_id, before))
+        return render_template("desk/_older.html", conversation_id=conversation_id, **values)
 
     @pages.post("/inbox/<int:conversation_id>/answer")
     def answer(conversation_id: int):
@@ -134,12 +136,12 @@ def _recent(context: Context, conversation: Conversation, since: int | None) -> 
     }
 
 
-def _lines(context: Context, conversation_id: int, lines: list[thread.Line]) -> dict:
-    """Messages and notes in the order in which they came, and whether there is more before them."""
+def _lines(context: Context, conversation_id: int, lines: list[thread.Line], end: float | None = None) -> dict:
+    """Messages and the notes between them (before `end`, where the next page begins), in the order in which they came."""
     first = lines[0].id if lines else 0
     has_older = bool(lines) and bool(thread.page(context.db, conversation_id, before=first, limit=1))
     begin = lines[0].created_at if has_older else 0
-    noted = [note for note in notes.of(context.db, conversation_id) if note.created_at >= begin]
+    noted = notes.between(context.db, conversation_id, begin, end)
     return {
         "entries": sorted([*lines, *noted], key=lambda entry: entry.created_at),
         "first": first,
