@@ -183,6 +183,26 @@ def test_a_note_stands_on_one_page_alone_however_far_one_goes_back(app, owner, c
     assert found == list("012345")
 
 
+@pytest.mark.parametrize(
+    "known, shown_name",
+    [
+        ({"user_id": "US.134912"}, "US.134912"),
+        ({"user_id": "US.134912", "username": "ana.bakes", "name": "  "}, "ana.bakes"),
+        ({"phone": "491511", "user_id": "US.134912", "name": ""}, "+491511"),
+        ({"phone": "491511", "name": "Ana"}, "Ana"),
+    ],
+)
+def test_a_customer_is_called_by_the_best_that_is_known_of_them(owner, context, db, known, shown_name):
+    receive(context, webhooks.texts(webhooks.text("Is there cake?", at=context.now())))
+    db.execute("UPDATE contacts SET (name, username, phone, user_id) = (:name, :username, :phone, :user_id)",
+               {"name": None, "username": None, "phone": None, "user_id": None, **known})  # fmt: skip
+    db.execute("UPDATE messages SET state = 'unanswered'")
+    for path in ("/inbox", "/inbox/1", "/inbox/1/recent", "/inbox/search?q=cake", "/dead-letters"):
+        page = owner.get(path).text
+        assert re.search(rf'dir="auto">{re.escape(shown_name)}<', page), path
+        assert "None" not in page, path
+
+
 def test_two_people_see_each_other(app, busy, db):
     desk.log_in(app, "agent", name="Ben Ode").get("/inbox/1?writing=yes")
     assert "Ben Ode is writing" in busy.fragment("/inbox/1/recent").text

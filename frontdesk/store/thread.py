@@ -5,6 +5,8 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Any
 
+from frontdesk.store.names import SHOWN_NAME
+
 
 @dataclass(slots=True)
 class Line:
@@ -140,8 +142,9 @@ def _add_reactions(db: sqlite3.Connection, conversation_id: int, lines: list[Lin
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Who is written with, and where."""
+    """Who is written with, and where. `name` as WhatsApp told it; `shown_name` is never empty."""
 
+    shown_name: str
     name: str | None
     phone: str | None
     user_id: str | None
@@ -158,8 +161,8 @@ class Customer:
 
 def customer(db: sqlite3.Connection, conversation_id: int) -> Customer:
     row = db.execute(
-        """
-        SELECT contacts.name, contacts.phone, user_id, username, marketing_stopped_at, contacts.created_at, clients.id,
+        f"""
+        SELECT {SHOWN_NAME}, contacts.name, contacts.phone, user_id, username, marketing_stopped_at, contacts.created_at, clients.id,
             clients.name, numbers.id, channel, display_phone, stopped_reason
         FROM conversations
         JOIN contacts ON contacts.id = contact_id
