@@ -169,6 +169,22 @@ def test_older_messages_come_in_pages_without_gaps(owner, context, db):
     assert [n for n in dict.fromkeys(found)] == [f"{n:03}" for n in range(130)]
 
 
+def test_a_search_finds_its_message_however_far_back_and_one_reads_on_from_there(owner, context, db):
+    for n in range(0, 1000, 50):
+        receive(context, webhooks.texts(*(webhooks.text(f"message {m:03}", at=context.now()) for m in range(n, n + 50))))
+        context.now.forward(1)
+    at = rows(db, "SELECT id FROM messages WHERE text = 'message 100'")[0]["id"]
+    page = owner.get(f"/inbox/1?at={at}").text
+    assert ">message 100<" in page and 'id="composer"' not in page and "older part of the conversation" in page
+    polled = owner.fragment(re.search(r'hx-get="(/inbox/1/recent[^"]+)"', page)[1].replace("&amp;", "&")).text
+    assert ">message 100<" in polled and "Newer messages" in polled and ">message 999<" not in polled
+    found = re.findall(r">message (\d{3})</div>", page)
+    while more := re.search(r'href="(/inbox/1[?]at=\d+)">Newer messages', page):
+        page = owner.get(more[1]).text
+        found += re.findall(r">message (\d{3})</div>", page)
+    assert list(dict.fromkeys(found)) == [f"{n:03}" for n in range(91, 1000)] and 'id="composer"' in page
+
+
 def test_a_note_stands_on_one_page_alone_however_far_one_goes_back(app, owner, context, db):
     for n in range(6):
         for m in range(25):

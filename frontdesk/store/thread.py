@@ -54,7 +54,7 @@ _COLUMNS = """messages.id, direction, state, kind, purpose, text, media, raw, ex
 def page(
     db: sqlite3.Connection, conversation_id: int, *, before: int | None = None, since: int | None = None, limit: int = 50
 ) -> list[Line]:
-    """The newest `limit` lines before message `before`, or everything from message `since` on; oldest first."""
+    """The newest `limit` lines before message `before`, from message `since` on; oldest first."""
     rows = db.execute(
         f"""
         SELECT {_COLUMNS} FROM messages LEFT JOIN users ON users.id = messages.user_id
@@ -62,12 +62,7 @@ def page(
             AND messages.id < COALESCE(:before, 9e18) AND messages.id >= COALESCE(:since, 0)
         ORDER BY messages.id DESC LIMIT :limit
         """,
-        {
-            "conversation_id": conversation_id,
-            "before": before,
-            "since": since,
-            "limit": 400 if since is not None else limit,
-        },
+        {"conversation_id": conversation_id, "before": before, "since": since, "limit": limit},
     ).fetchall()
     lines = [_line(row) for row in reversed(rows)]
     _add_quotes(db, conversation_id, lines)
@@ -80,11 +75,23 @@ def start_of_page_around(db: sqlite3.Connection, conversation_id: int, message_i
     row = db.execute(
         """
         SELECT MIN(id) AS first FROM (
-            SELECT id FROM messages WHERE conversation_id = ? AND id <= ? ORDER BY id DESC LIMIT ?)
+            SELECT id FROM messages WHERE conversation_id = ? AND id <= ? AND kind <> 'reaction' ORDER BY id DESC LIMIT ?)
         """,
         (conversation_id, message_id, before),
     ).fetchone()
     return row["first"]
+
+
+def end_of_page_from(db: sqlite3.Connection, conversation_id: int, since: int, most: int, limit: int) -> int | None:
+    """Where more than `most` lines follow from message `since` on: the id before which a page of `limit` lines ends."""
+    ids = [
+        row["id"]
+        for row in db.execute(
+            "SELECT id FROM messages WHERE conversation_id = ? AND id >= ? AND kind <> 'reaction' ORDER BY id LIMIT ?",
+            (conversation_id, since, most + 1),
+        )
+    ]
+    return ids[limit] if len(ids) > most else None
 
 
 def written_at(db: sqlite3.Connection, conversation_id: int, message_id: int | None) -> float | None:
