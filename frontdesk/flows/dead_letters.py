@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from frontdesk.flows import mends
 from frontdesk.flows.context import Context
 from frontdesk.flows.mends import Cause
-from frontdesk.queues import RedisError
 from frontdesk.store import clients, conversations, dead_letters, events, models, notes, numbers
 from frontdesk.store.database import transaction
 from frontdesk.store.dead_letters import DeadLetter, LeftOver
@@ -175,19 +174,13 @@ def dismiss(context: Context, message_ids: Iterable[int], conversation_ids: Iter
 def replay(context: Context, event_id: int) -> bool:
     """Take the webhook of a rejected event in again, as if it came now; what was understood of it before is swallowed.
 
-    Its other rejected parts come with it. False: somebody has settled it. Raises RedisError: nothing has changed.
+    Only its drain settles it, together with the webhook's other rejected parts, so dying in between loses nothing. False:
+    somebody has settled it. Raises RedisError: nothing has changed.
     """
-    now = context.now()
-    with transaction(context.db) as db:
-        event = events.take_rejected(db, event_id, now)
-        if event is None:
-            return False
-        events.take_siblings(db, event, now)
-    try:
-        context.inbox.put(event.channel, event.webhook, event.received_at)
-    except RedisError:
-        events.give_back_rejected(context.db, event, now)
-        raise
+    event = events.get_rejected(context.db, event_id, open_only=True)
+    if event is None or event.webhook is None:
+        return False
+    context.inbox.put_again(event.channel, event.webhook, event.received_at, event.webhook_key)
     with context.ringing():
         context.queues.drain()
     return True
