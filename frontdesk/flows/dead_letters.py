@@ -52,9 +52,10 @@ SETTLED = "somebody has settled it"
 
 @dataclass
 class Outcome:
-    """`retried` are queued again; `refused`: reason → how many were left alone."""
+    """`retried` are queued again; `held`: owed again, once a person hands back; `refused`: reason → how many were left alone."""
 
     retried: int = 0
+    held: int = 0
     refused: collections.Counter[str] = field(default_factory=collections.Counter)
 
 
@@ -140,17 +141,19 @@ def _retry(db, message_ids: list[int], now: float, anyway: bool, outcome: Outcom
 
 
 def answer_left_over(context: Context, conversation_ids: Iterable[int]) -> Outcome:
-    """The bot tries again to answer what the model left over."""
+    """The bot tries again to answer what the model left over, at once or when a person hands the conversation back."""
     outcome = Outcome()
     with transaction(context.db) as db:
         for conversation_id in set(conversation_ids):
             conversation = conversations.get(db, conversation_id)
             if conversation and (conversation.window_closes_at or 0) <= context.now():
                 outcome.refused[WINDOW.words] += 1
-            elif dead_letters.owe_again(db, conversation_id, context.now()):
-                outcome.retried += 1
-            else:
+            elif not dead_letters.owe_again(db, conversation_id, context.now()):
                 outcome.refused[SETTLED] += 1
+            elif conversation.state == "human":
+                outcome.held += 1
+            else:
+                outcome.retried += 1
     if outcome.retried:
         with context.ringing():
             context.queues.reply()
