@@ -69,6 +69,13 @@ def warm_up() -> None:
     model_away.warm_up(context())
 
 
+def backup() -> None:
+    """bulk · nightly: everything in one file of BACKUP_DIR."""
+    from frontdesk.flows import backup as backing_up  # once a day, and no other process wants it
+
+    backing_up.nightly(context())
+
+
 def clean() -> None:
     """high · nightly: what is no longer of use goes."""
     sweeping.clean(context())
