@@ -22,6 +22,7 @@ from frontdesk.store import installation
 log = logging.getLogger("scheduler")
 
 LOOK_EVERY_SECONDS = 0.2
+TEMPLATES_EVERY_SECONDS = 6 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Recurring:
 def recurring(settings: Settings) -> list[Recurring]:
     return [
         Recurring("sweep", "jobs.sweep", every_seconds=settings.sweep_seconds),
+        Recurring("templates", "jobs.refresh_templates", queue="bulk", every_seconds=TEMPLATES_EVERY_SECONDS),
         Recurring("clean", "jobs.clean", cron="0 2 * * *"),
         *([Recurring("backup", "jobs.backup", "bulk", cron="15 3 * * *")] if settings.backup_dir else []),
     ]
