@@ -75,6 +75,13 @@ def warm_up() -> None:
     model_away.warm_up(context())
 
 
+def backup() -> None:
+    """bulk · nightly: everything in one file of BACKUP_DIR."""
+    from frontdesk.flows import backup as backing_up  # once a day, and no other process wants it
+
+    backing_up.nightly(context())
+
+
 def refresh_templates() -> None:
     """bulk · the accounts' templates as Meta has them now."""
     context().queues.silence_templates()
