@@ -7,7 +7,7 @@ from functools import cache
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import early, inbound, model_away, reply as replying, sending, suggest as suggesting, sweep as sweeping, trying
+from frontdesk.flows import audience, early, inbound, model_away, reply as replying, sending, suggest as suggesting, sweep as sweeping, trying
 from frontdesk.flows.context import Context, make as make_context
 
 
@@ -57,6 +57,11 @@ def send() -> None:
     """high · what conversations have queued goes out, each on a thread and in order: nobody waits for another's call."""
     for conversation_id in context().queues.take_sends():
         senders().submit(conversation_id)
+
+
+def read_audience(audience_id: int) -> None:
+    """bulk · an uploaded list or a choice of contacts becomes recipients."""
+    audience.read(context(), audience_id)
 
 
 def sweep() -> None:
