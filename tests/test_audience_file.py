@@ -172,6 +172,17 @@ def test_a_bad_number_says_what_is_wrong(text, region, words):
         phones.read(text, region)
 
 
+def test_a_mobile_of_every_country_is_read_in_every_usual_writing():
+    import phonenumbers
+
+    for region in phones.regions():
+        number = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE) or phonenumbers.example_number(region)
+        e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        national = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
+        found = {phones.read(*given).digits for given in ((e164, None), (national, region), (e164[1:], region), (e164[1:], None))}
+        assert found == {e164[1:]}, region
+
+
 def test_a_number_in_many_zones_gets_the_clients_own_or_the_middle_one():
     zones = phones.read("+79161234567", None).time_zones
     assert phones.one_zone(zones, "Europe/Moscow", 20_000) == "Europe/Moscow"

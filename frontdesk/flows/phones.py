@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from frontdesk.errors import BadPhone
 
@@ -32,14 +32,11 @@ class Phone:
 
 def read(text: str, region: str | None) -> Phone:
     """`region`: where numbers without a country code belong (ISO 3166, "DE"). Raises `BadPhone`."""
-    from phonenumbers import timezone
-
-    number = _number(text, region)
-    zones = timezone.time_zones_for_number(number)
+    number, kind = _number(text, region)
     return Phone(
-        digits=f"{number.country_code}{_national(number)}",
+        digits=_digits(number),
         country=_library().region_code_for_number(number) or "",
-        time_zones=() if zones == (UNKNOWN_ZONE,) else zones,
+        time_zones=_time_zones(number, kind),
     )
 
 
@@ -50,11 +47,13 @@ def _library():
     return phonenumbers
 
 
-def _national(number) -> str:
-    return "0" * (number.number_of_leading_zeros or 1 if number.italian_leading_zero else 0) + str(number.national_number)
+def _digits(number) -> str:
+    zeros = (number.number_of_leading_zeros or 1) if number.italian_leading_zero else 0
+    return f"{number.country_code}{'0' * zeros}{number.national_number}"
 
 
-def _number(text: str, region: str | None):
+def _number(text: str, region: str | None) -> tuple:
+    """The number and its kind."""
     text = text.translate(_UNSEEN).strip(_WRAPPING)
     if not text:
         raise BadPhone("no phone number in this line")
@@ -65,34 +64,31 @@ def _number(text: str, region: str | None):
     if text.startswith("+"):
         return _valid(text, None) or _mended(text) or _refused(text, None)
     at_home = _valid(text, region) if region else None
-    if at_home and (text[0] in "0(" or _is_mobile(at_home)):
+    if at_home and (text[0] in "0(" or at_home[1] in _MOBILE):
         return at_home
     abroad = _abroad(text)
-    if abroad and (not at_home or _is_mobile(abroad)):
+    if abroad and (not at_home or abroad[1] in _MOBILE):
         return abroad
     return at_home or _refused(text, region)
 
 
-def _valid(text: str, region: str | None):
+def _valid(text: str, region: str | None) -> tuple | None:
     library = _library()
     try:
         number = library.parse(text, region)
     except library.NumberParseException:
         return None
-    return number if library.is_valid_number(number) else None
+    kind = library.number_type(number)  # UNKNOWN is what is_valid_number() calls invalid, at half the cost of asking for both
+    return None if kind == library.PhoneNumberType.UNKNOWN else (number, kind)
 
 
-def _is_mobile(number) -> bool:
-    return _library().number_type(number) in _MOBILE
-
-
-def _abroad(text: str):
+def _abroad(text: str) -> tuple | None:
     """With its country code but no plus, as WhatsApp's own ids are written."""
     international = f"+{text[2:]}" if text.startswith("00") else f"+{text}" if text[0] != "0" else ""
     return _valid(international, None) or _mended(international) if international else None
 
 
-def _mended(text: str):
+def _mended(text: str) -> tuple | None:
     """Mexican numbers with the 1 and Brazilian mobiles without the 9 that WhatsApp's ids still have or lack."""
     digits = "".join(filter(str.isdigit, text))
     if len(digits) == 13 and digits.startswith("521"):
@@ -108,7 +104,7 @@ def _refused(text: str, region: str | None):
         number = library.parse(text, region)
     except library.NumberParseException as error:
         raise BadPhone(_parse_words(error, country_given=bool(region) or text[0] in "+＋")) from None
-    digits = f"{number.country_code}{_national(number)}"
+    digits = _digits(number)
     reason, possible = library.is_possible_number_with_reason(number), library.ValidationResult
     country = library.region_code_for_country_code(number.country_code)
     if reason in (possible.TOO_SHORT, possible.IS_POSSIBLE_LOCAL_ONLY):
@@ -172,13 +168,32 @@ def shares_calling_code(region: str) -> bool:
     return len(_library().COUNTRY_CODE_TO_REGION_CODE[int(calling_code(region))]) > 1
 
 
+def _time_zones(number, kind: int) -> tuple[str, ...]:
+    """Only of geographical numbers the digits tell more than the country."""
+    if _library().is_number_type_geographical(kind, number.country_code):
+        return _known_zones(number)
+    if number.country_code not in _zones_of_country:
+        _zones_of_country[number.country_code] = _known_zones(number)
+    return _zones_of_country[number.country_code]
+
+
+_zones_of_country: dict[int, tuple[str, ...]] = {}
+
+
+def _known_zones(number) -> tuple[str, ...]:
+    from phonenumbers import timezone
+
+    zones = timezone.time_zones_for_number(number)
+    return () if zones == (UNKNOWN_ZONE,) else tuple(zones)
+
+
 @lru_cache(maxsize=4096)
 def one_zone(zones: tuple[str, ...], preferred: str, day: int) -> str:
     """Of all zones a number may be in: the preferred one if it is among them, else the one in the middle, which errs least.
 
     `day`: whole days since 1970, for summer time.
     """
-    known = [zone for zone in zones if zone in _all_zones()]
+    known = [zone for zone in zones if _exists(zone)]
     if not known or preferred in known:
         return preferred
     at = datetime.fromtimestamp(day * 86400)
@@ -187,5 +202,10 @@ def one_zone(zones: tuple[str, ...], preferred: str, day: int) -> str:
 
 
 @cache
-def _all_zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+def _exists(zone: str) -> bool:
+    """In this machine's own table, which may be older."""
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
