@@ -143,6 +143,14 @@ class FetchRefused(FetchError):
         super().__init__(words)
 
 
+class MediaRefused(FrontdeskError):
+    """A file that cannot be sent: `code` is one word for programs, `words` say what is wrong and what would do."""
+
+    def __init__(self, code: str, words: str):
+        self.code, self.words = code, words
+        super().__init__(words)
+
+
 class FetchFailed(FetchError):
     """It did not work this time, and may later."""
 

@@ -123,6 +123,11 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout_seconds: 
     return call("POST", url, body=body, headers=headers, timeout_seconds=timeout_seconds, **options)
 
 
+def check(url: str) -> None:
+    """Raises FetchRefused for what is no address of the web's, or holds a password. Asks nobody where its host is."""
+    _taken_apart(url)
+
+
 # --- where to ------------------------------------------------------------------------------------------------------------
 
 

@@ -199,6 +199,7 @@ class Settings:
     graph_version: str = _setting("v25.0", _version, "Version of the Graph API.")
     graph_timeout_seconds: float = _setting("20", _number(0.1, 120), "How long one call to the Graph API may take.")
 
+    media_keep_days: int = _setting("90", _whole(1, 3650), "Files for sending that nobody used for so many days are deleted.")
     fetch_private_addresses: bool = _setting(
         "no",
         _yes_or_no,
@@ -251,6 +252,10 @@ class Settings:
     @property
     def database_path(self) -> Path:
         return self.data_dir / "frontdesk.db"
+
+    @property
+    def media_dir(self) -> Path:
+        return self.data_dir / "media"
 
     @property
     def redis_socket(self) -> Path:

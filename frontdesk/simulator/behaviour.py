@@ -23,10 +23,11 @@ class Behaviour:
     """The defaults are a Graph API on its best day.
 
     `latency_ms` of every call (`latency_to`: for this recipient alone). `error_rate` (0–1) answers `error_code`. `next_errors`:
-    [{"code", "http_status"?, "times"?, "to"?}], each used up. `lose_answers`: the next N messages are accepted and the
-    connection is cut without an answer; `lose_answer_rate` (0–1) the same by chance. `accept_delay_seconds`: the answer comes so
-    much later. `fail_statuses`: [{"code", "times"?}] accepted messages that fail by a status. `limits`: 80 a second for each
-    number and Meta's pair limit are held. `duplicate_webhooks`: every customer's webhook is posted so many times more.
+    [{"code", "http_status"?, "times"?, "to"?}], each used up; `to` "media" (also as `latency_to`) means uploads.
+    `lose_answers`: the next N messages are accepted and the connection is cut without an answer; `lose_answer_rate` (0–1) the same
+    by chance. `accept_delay_seconds`: the answer comes so much later. `fail_statuses`: [{"code", "times"?}] accepted messages that
+    fail by a status. `limits`: 80 a second for each number and Meta's pair limit are held. `duplicate_webhooks`: every customer's
+    webhook is posted so many times more.
     """
 
     latency_ms: float = 0

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from frontdesk.simulator.behaviour import Behaviour
 from frontdesk.simulator.config import Config
-from frontdesk.simulator.record import Record
+from frontdesk.simulator.record import Record, media_of
 from frontdesk.simulator.webhooks import Webhooks
 
 LONGEST_TEXT = 4096
@@ -20,6 +20,18 @@ MEDIA_SECONDS = 5 * 60
 # Meta answers these with 401 or 403; every other error of ours is a 400.
 HTTP_STATUS = {0: 401, 190: 401, 3: 403, 10: 403, 4: 429, 80007: 429, 130429: 429, 131056: 429, 1: 500, 2: 503, 131000: 500, 131016: 503, 133004: 503}
 KINDS = ("text", "image", "video", "audio", "document", "sticker", "location", "contacts", "reaction", "template", "interactive")
+MEDIA = "media"  # `to` of a scripted error or a latency that is meant for uploads
+_MB = 1024 * 1024
+_OFFICE = "application/vnd.openxmlformats-officedocument."
+_PAPERS = ("application/pdf", "text/plain", "application/msword", "application/vnd.ms-excel", "application/vnd.ms-powerpoint")
+_OFFICE_PAPERS = (_OFFICE + "wordprocessingml.document", _OFFICE + "spreadsheetml.sheet", _OFFICE + "presentationml.presentation")
+# An upload does not say which kind of message it is for: pictures, videos and sounds may go out as documents.
+LARGEST_UPLOADS = {
+    "image/webp": 500 * 1024,
+    **dict.fromkeys(("image/jpeg", "image/png", "video/mp4", "video/3gpp"), 100 * _MB),
+    **dict.fromkeys(("audio/aac", "audio/mp4", "audio/mpeg", "audio/amr", "audio/ogg", "audio/opus"), 100 * _MB),
+    **dict.fromkeys((*_PAPERS, *_OFFICE_PAPERS), 100 * _MB),
+}
 MEDIA_KINDS = ("image", "video", "audio", "document", "sticker")
 
 
@@ -62,7 +74,7 @@ def graph_api(config: Config, behaviour: Behaviour, record: Record, webhooks: We
     def _send(body: dict[str, Any]):
         key = str(body.get("to") or body.get("recipient") or "")
         _nap(behaviour, key)
-        kind = _checked(body, key)
+        kind = _checked(body, key, record)
         error = behaviour.next_error(key)
         if error:
             raise Refused(error["code"], "Simulated", error.get("http_status"))
@@ -103,11 +115,16 @@ def graph_api(config: Config, behaviour: Behaviour, record: Record, webhooks: We
 
     @api.post("/<version>/<phone_number_id>/media")
     def upload(version: str, phone_number_id: str):
-        file = request.files.get("file")
-        if file is None or request.form.get("messaging_product") != "whatsapp":
-            raise Refused(100, "(#100) The parameter file is required.")
+        _nap(behaviour, MEDIA)
+        if phone_number_id != config.phone_number_id:
+            raise Refused(100, f"Object with ID '{phone_number_id}' does not exist")
+        error = behaviour.next_error(MEDIA)
+        if error:
+            raise Refused(error["code"], "Simulated", error.get("http_status"))
+        media = _uploaded()
         media_id = str(random.randrange(10**14, 10**15))
-        record.media[media_id] = {"data": file.read(), "mime_type": file.mimetype, "filename": file.filename}
+        record.media[media_id] = media
+        record.note("uploads", {"media_id": media_id, **{name: media[name] for name in ("mime_type", "filename", "sha256", "size")}})
         return jsonify(id=media_id)
 
     @api.get("/<version>/<thing>")
@@ -129,7 +146,8 @@ def graph_api(config: Config, behaviour: Behaviour, record: Record, webhooks: We
             id=media_id,
             url=f"http://127.0.0.1:{config.port}/media-files/{media_id}",
             mime_type=media["mime_type"],
-            file_size=len(media["data"]),
+            sha256=media["sha256"],
+            file_size=media["size"],
             messaging_product="whatsapp",
         )
 
@@ -173,12 +191,30 @@ TEMPLATES = [
 ]  # fmt: skip
 
 
+def _uploaded() -> dict[str, Any]:
+    """The file of an upload, once its type and size are as Meta wants them. Raises Refused."""
+    file = request.files.get("file")
+    if request.form.get("messaging_product") != "whatsapp":
+        raise Refused(100, "(#100) The parameter messaging_product is required.")
+    if file is None:
+        raise Refused(100, "(#100) The parameter file is required.")
+    if file.mimetype not in LARGEST_UPLOADS:
+        taken = ", ".join(LARGEST_UPLOADS)
+        raise Refused(100, f"Param file must be a file with one of the following types: {taken}. Received file of type '{file.mimetype}'.")
+    if request.form.get("type", file.mimetype) != file.mimetype:
+        raise Refused(100, f"Param type is {request.form['type']}, and the file is {file.mimetype}.")
+    data = file.read()
+    if not 0 < len(data) <= LARGEST_UPLOADS[file.mimetype]:
+        raise Refused(131053, f"Media upload error: a file of {len(data)} bytes of type {file.mimetype}")
+    return media_of(data, file.mimetype, file.filename)
+
+
 def _nap(behaviour: Behaviour, key: str) -> None:
     if behaviour.latency_ms and behaviour.latency_to in (None, key):
         time.sleep(behaviour.latency_ms / 1000)
 
 
-def _checked(body: dict[str, Any], key: str) -> str:
+def _checked(body: dict[str, Any], key: str, record: Record) -> str:
     """The message's type, once all is as Meta wants it. Raises Refused."""
     kind = body.get("type", "text")
     if not key:
@@ -192,6 +228,8 @@ def _checked(body: dict[str, Any], key: str) -> str:
         raise Refused(131008, "Required parameter is missing: text.body")
     if kind == "text" and len(content["body"]) > LONGEST_TEXT:
         raise Refused(100, "Param text['body'] must be at most 4096 characters long.")
+    if kind in MEDIA_KINDS and content.get("id") and content["id"] not in record.media:
+        raise Refused(100, f"Param {kind}['id'] is not a valid whatsapp business account media attachment ID")
     if kind in MEDIA_KINDS and not (content.get("id") or content.get("link")):
         raise Refused(131008, f"Required parameter is missing: {kind}.id or {kind}.link")
     if kind == "template" and not (content.get("name") and (content.get("language") or {}).get("code")):
