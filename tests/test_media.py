@@ -370,16 +370,15 @@ def test_what_nobody_used_for_ninety_days_goes(context, client_id, settings, clo
     assert rows.get(context.db, young.id).state == "ready"
 
 
-def test_a_file_stays_while_one_of_its_rows_is_young_or_in_use(context, client_id, settings, clock):
+def test_a_file_stays_while_one_of_its_rows_is_young_or_used(context, client_id, settings, clock):
     kept(context, client_id)
-    scheduled = kept(context, client_id, bodies.PNG, "x.png", "image/png")
     used = kept(context, client_id, bodies.PDF, "x.pdf", "application/pdf")
     clock.forward(80 * DAY)
     kept(context, client_id)
     rows.used(context.db, [used.id], clock())
     clock.forward(20 * DAY)
-    media.clean(context, in_use=[scheduled.id])
-    assert on_disk(settings) == sorted(map(place, (bodies.JPEG, bodies.PNG, bodies.PDF)))
+    media.clean(context)
+    assert on_disk(settings) == sorted(map(place, (bodies.JPEG, bodies.PDF)))
 
 
 def test_what_a_message_waits_to_take_along_stays(context, client_id, settings, clock):

@@ -7,7 +7,7 @@ Imported where something is written, not by the workers: pydantic is large. Limi
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, TypeAdapter, model_validator
 
 from frontdesk.channels import Content
 from frontdesk.channels.cloud_words import words_of
@@ -326,23 +326,37 @@ class ListMessage(WithChoices):
         return self._framed("list", {"button": self.button, "sections": sections})
 
 
-AnyMessage = Annotated[
-    TextMessage
-    | ImageMessage
-    | VideoMessage
-    | AudioMessage
-    | DocumentMessage
-    | StickerMessage
-    | LocationMessage
-    | ContactsMessage
-    | ReactionMessage
-    | TemplateMessage
-    | ButtonsMessage
-    | ListMessage,
-    Discriminator("type"),
-]
+AnyMessage = (
+    Annotated[TextMessage, Tag("text")]
+    | Annotated[ImageMessage, Tag("image")]
+    | Annotated[VideoMessage, Tag("video")]
+    | Annotated[AudioMessage, Tag("audio")]
+    | Annotated[DocumentMessage, Tag("document")]
+    | Annotated[StickerMessage, Tag("sticker")]
+    | Annotated[LocationMessage, Tag("location")]
+    | Annotated[ContactsMessage, Tag("contacts")]
+    | Annotated[ReactionMessage, Tag("reaction")]
+    | Annotated[TemplateMessage, Tag("template")]
+    | Annotated[ButtonsMessage, Tag("buttons")]
+    | Annotated[ListMessage, Tag("list")]
+)
 
-_any = TypeAdapter(AnyMessage)
+
+def _tag(given: Any) -> Any:
+    """By which model it is checked. Without a tag every model would report what is wrong with it."""
+    if isinstance(given, str):
+        return "string"
+    return given.get("type") if isinstance(given, dict) else getattr(given, "type", None)
+
+
+_by_type = Discriminator(
+    _tag,
+    custom_error_type="unknown_type",
+    custom_error_message="type is one of text, image, video, audio, document, sticker, location, contacts, reaction, template, buttons, list",
+)
+TextOrMessage = Annotated[Annotated[words(LONGEST_TEXT), Tag("string")] | AnyMessage, _by_type]
+
+_any = TypeAdapter(Annotated[AnyMessage, _by_type])
 
 
 def read(given: dict[str, Any]) -> Sendable:

@@ -9,7 +9,6 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterable
 from typing import BinaryIO
 
 from frontdesk import fetch as fetching
@@ -230,12 +229,11 @@ def forget_upload(context: Context, number_id: int, media: Media, external_id: s
 # --- cleaning -----------------------------------------------------------------------------------------------------------------
 
 
-def clean(context: Context, in_use: Iterable[int] = ()) -> None:
-    """Nightly: leftovers, and files nobody has used for MEDIA_KEEP_DAYS. `in_use`: media whose time is still to come (schedules)."""
+def clean(context: Context) -> None:
+    """Nightly: leftovers, and files nobody has used for MEDIA_KEEP_DAYS."""
     settings, now = context.settings, context.now()
     leftovers = files.forget_leftovers(settings.media_dir)
     with transaction(context.db) as db:
-        rows.used(db, in_use, now)
         expired = rows.expire(db, now - settings.media_keep_days * DAY, f"not used for {settings.media_keep_days} days, and deleted")
         rows.clean_uploads(db, now - 30 * DAY)
     removed = sum(_clean_folder(context, beginning) for beginning in files.beginnings(settings.media_dir))

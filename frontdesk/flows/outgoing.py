@@ -67,7 +67,7 @@ def queue(
     )
 
 
-def window_closed(db: sqlite3.Connection, number_id: int, field: str | None = None, words: str = "") -> CannotSend:
+def window_closed(db: sqlite3.Connection, number_id: int, words: str = "") -> CannotSend:
     """`words`: why, where it is not that the customer wrote too long ago."""
     account_id = numbers.get(db, number_id).account_id
     usable = [one for one in templates.approved(db, account_id) if not template_parts.obstacle(one)]
@@ -75,7 +75,7 @@ def window_closed(db: sqlite3.Connection, number_id: int, field: str | None = No
     names = ", ".join(f"{name} ({language})" for name, language in offered)
     instead = f" These could go instead: {names}." if names else ""
     why = words or "The customer last wrote over 24 hours ago."
-    return CannotSend("window_closed", f"{why} WhatsApp allows only a template now.{instead}", field, offered)
+    return CannotSend("window_closed", f"{why} WhatsApp allows only a template now.{instead}", templates=offered)
 
 
 def _check_template(db: sqlite3.Connection, conversation: Conversation, content: Content) -> None:

@@ -4,6 +4,7 @@ import random
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+UPLOADS = "media"  # `to` of an error, or `latency_to`, that is meant for uploads
 ORDERS = ("in_order", "reversed", "shuffled")
 
 
@@ -67,6 +68,14 @@ class Behaviour:
                 _use_up(self.next_errors, error)
                 return error
         return {"code": self.error_code} if random.random() < self.error_rate else None
+
+    def next_upload_error(self) -> dict[str, Any] | None:
+        """Only of those that are meant for uploads."""
+        for error in self.next_errors:
+            if error.get("to") == UPLOADS:
+                _use_up(self.next_errors, error)
+                return error
+        return None
 
     def next_failed_status(self) -> int | None:
         if not self.fail_statuses:

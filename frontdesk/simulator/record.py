@@ -1,11 +1,14 @@
 """What happened, exactly: tests count from here. Everything is kept until reset, except what only the phone page needs."""
 
+import copy
 import hashlib
 import itertools
 import threading
 import time
 from collections import defaultdict, deque
 from typing import Any
+
+from frontdesk.simulator.message_templates import TEMPLATES
 
 LARGEST_KEPT_BYTES = 16 * 1024 * 1024
 PHONE_LINES = 300
@@ -43,6 +46,7 @@ class Record:
             self.lines: dict[str, deque[dict[str, Any]]] = defaultdict(lambda: deque(maxlen=PHONE_LINES))
             self.line_of: dict[str, dict[str, Any]] = {}
             self.media: dict[str, dict[str, Any]] = {}
+            self.templates: list[dict[str, Any]] = copy.deepcopy(TEMPLATES)
             self.typing: dict[str, float] = {}
             self.last_inbound: dict[str, float] = {}
             self.inbound_of: dict[str, str] = {}

@@ -93,6 +93,7 @@ def _merge(db: sqlite3.Connection, *, keep: int, gone: int) -> None:
             db.execute("UPDATE conversations SET contact_id = ? WHERE id = ?", (keep, theirs["id"]))
             continue
         db.execute("UPDATE messages SET conversation_id = ? WHERE conversation_id = ?", (ours["id"], theirs["id"]))
+        db.execute("UPDATE schedules SET conversation_id = ? WHERE conversation_id = ?", (ours["id"], theirs["id"]))
         db.execute(
             """
             UPDATE conversations SET

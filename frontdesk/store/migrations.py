@@ -583,6 +583,55 @@ def m014_media(db: Database) -> None:
     )
 
 
+@migrations()
+def m015_schedules(db: Database) -> None:
+    _statements(
+        db,
+        """
+        -- A message for later: once (`rule` NULL) or again and again. `content`: what is sent, as JSON, see flows/firing.py.
+        CREATE TABLE schedules (
+            id INTEGER PRIMARY KEY,
+            public_id TEXT NOT NULL UNIQUE,
+            client_id INTEGER NOT NULL REFERENCES clients,
+            number_id INTEGER NOT NULL REFERENCES numbers,
+            -- NULL: somebody never met, whose conversation begins when it first goes out
+            conversation_id INTEGER REFERENCES conversations,
+            phone TEXT,
+            name TEXT NOT NULL,
+            content TEXT NOT NULL,
+            media_id INTEGER,
+            rule TEXT,
+            time_zone TEXT NOT NULL,
+            next_at REAL,
+            late_limit_seconds REAL NOT NULL,
+            state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'paused', 'done', 'cancelled', 'missed')),
+            created_by INTEGER,
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL,
+            last_fired_at REAL,
+            CHECK (conversation_id IS NOT NULL OR phone IS NOT NULL),
+            CHECK (state <> 'active' OR next_at IS NOT NULL)
+        );
+        CREATE INDEX schedules_due ON schedules (next_at, id) WHERE state = 'active';
+        CREATE INDEX schedules_client ON schedules (client_id, id);
+        CREATE INDEX schedules_conversation ON schedules (conversation_id);
+
+        -- 'Nothing fires twice' rests on this key, however many schedulers there are and whatever dies.
+        CREATE TABLE schedule_firings (
+            schedule_id INTEGER NOT NULL REFERENCES schedules ON DELETE CASCADE,
+            due_at REAL NOT NULL,
+            fired_at REAL NOT NULL,
+            outcome TEXT NOT NULL CHECK (outcome IN ('sent', 'missed', 'refused')),
+            message_id INTEGER,
+            code TEXT,
+            words TEXT,
+            PRIMARY KEY (schedule_id, due_at)
+        ) WITHOUT ROWID;
+        CREATE INDEX schedule_firings_unsent ON schedule_firings (fired_at) WHERE outcome <> 'sent'
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""
