@@ -13,7 +13,7 @@ from frontdesk import queues
 from frontdesk.channels import Content
 from frontdesk.errors import FetchRefused, MediaRefused
 from frontdesk.flows import media, sweep
-from frontdesk.store import clients, files, media as rows, outbox
+from frontdesk.store import clients, files, media as rows, outbox, schedules
 from tests import media_bodies as bodies, webhooks
 from tests.standins.raw_http import RawServer, answer, cut, raw
 from tests.stack import ROOT
@@ -389,6 +389,31 @@ def test_what_a_message_waits_to_take_along_stays(context, client_id, settings, 
     media.clean(context)
     assert on_disk(settings) == [place(bodies.JPEG)]
     db.execute("UPDATE messages SET state = 'sent' WHERE direction = 'out'")
+    media.clean(context)
+    assert on_disk(settings) == []
+
+
+def test_what_a_schedule_is_to_take_along_stays(context, client_id, settings, clock):
+    made = kept(context, client_id)
+    schedule_id = schedules.add(
+        context.db,
+        client_id=client_id,
+        number_id=1,
+        conversation_id=None,
+        phone="4915112345",
+        name="",
+        content={"media_id": made.id},
+        rule=None,
+        time_zone="UTC",
+        next_at=clock() + 200 * DAY,
+        late_limit_seconds=60,
+        created_by=None,
+        now=clock(),
+    )
+    clock.forward(199 * DAY)
+    media.clean(context)
+    assert on_disk(settings) == [place(bodies.JPEG)]
+    context.db.execute("UPDATE schedules SET state = 'cancelled' WHERE id = ?", (schedule_id,))
     media.clean(context)
     assert on_disk(settings) == []
 
