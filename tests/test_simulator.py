@@ -14,6 +14,9 @@ import pytest
 import requests
 from flask import Flask
 
+from frontdesk.channels import Sender
+from frontdesk.channels.cloud import CloudChannel
+from frontdesk.errors import NumberStopped
 from frontdesk.web.simulator import simulator_pages
 from tests.stack import PYTHON, ROOT, Simulator, free_ports, wait_for
 
@@ -274,6 +277,19 @@ def test_an_upload_is_recorded_with_what_tests_compare(simulator):
     [line] = simulator._call("GET", "uploads?after=0")["uploads"]
     assert (line["media_id"], line["filename"], line["mime_type"], line["size"]) == (media_id, "menu.pdf", "application/pdf", 8)
     assert line["sha256"] == hashlib.sha256(b"%PDF-1.7").hexdigest()
+
+
+def test_what_the_channel_uploads_arrives_byte_for_byte(simulator, tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    path = tmp_path / "kept"
+    path.write_bytes(os.urandom(3 * 1024 * 1024 + 7))
+    sender = Sender(NUMBER, "simulator", base_url=simulator.url)
+    media_id = CloudChannel(5.0).upload_media(sender, path, "application/pdf", 'Menü "Frühling".pdf')
+    [line] = simulator._call("GET", "uploads?after=0")["uploads"]
+    assert (line["media_id"], line["size"], line["filename"]) == (media_id, path.stat().st_size, 'Menü "Frühling".pdf')
+    assert line["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(NumberStopped):
+        CloudChannel(5.0).upload_media(Sender(NUMBER, "wrong", base_url=simulator.url), path, "application/pdf", "x")
 
 
 @pytest.mark.parametrize(
