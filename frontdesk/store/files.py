@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-UNFINISHED = "unfinished"
+UNFINISHED = ".unfinished"  # hidden: backups leave it out
 
 
 class Unfinished:
