@@ -7,7 +7,7 @@ from functools import cache
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import audience, early, firing, inbound, model_away, reply as replying, sending, suggest as suggesting
+from frontdesk.flows import audience, early, firing, inbound, media, model_away, reply as replying, sending, suggest as suggesting
 from frontdesk.flows import sweep as sweeping, templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
 
@@ -68,6 +68,11 @@ def fire_schedules() -> None:
 def read_audience(audience_id: int) -> None:
     """bulk · an uploaded list or a choice of contacts becomes recipients."""
     audience.read(context(), audience_id)
+
+
+def fetch_media(media_id: int) -> None:
+    """bulk · what a caller named by a URL is fetched and kept."""
+    media.fetch(context(), media_id)
 
 
 def sweep() -> None:

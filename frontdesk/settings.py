@@ -206,6 +206,12 @@ class Settings:
     graph_version: str = _setting("v25.0", _version, "Version of the Graph API.")
     graph_timeout_seconds: float = _setting("20", _number(0.1, 120), "How long one call to the Graph API may take.")
 
+    media_keep_days: int = _setting("90", _whole(1, 3650), "Files for sending that nobody used for so many days are deleted.")
+    fetch_private_addresses: bool = _setting(
+        "no",
+        _yes_or_no,
+        "Also fetch from private, loopback and link-local addresses that callers of the API name: for an intranet of your own.",
+    )
     ollama_host: str = _setting("http://127.0.0.1:11434", _ollama_address, "The Ollama server.")
     ollama_model: str = _setting("llama3.2:3b", _text, "The model that answers, unless the client names another.")
     ollama_num_ctx: int = _setting("4096", _whole(512, 1048576), "Context of the model, in tokens.")
@@ -258,6 +264,10 @@ class Settings:
     @property
     def database_path(self) -> Path:
         return self.data_dir / "frontdesk.db"
+
+    @property
+    def media_dir(self) -> Path:
+        return self.data_dir / "media"
 
     @property
     def redis_socket(self) -> Path:

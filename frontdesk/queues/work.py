@@ -116,6 +116,12 @@ class Queues:
         """Whether a conversation already stands in line for beginning early."""
         return self._stands_in("documents", "early-")
 
+    def fetch_media(self, media_id: int) -> None:
+        """Once, however often it is rung for."""
+        carries = f"fetch_media-{media_id}"
+        if not self._stands_in("bulk", f"{carries}-"):
+            self.put("bulk", "jobs.fetch_media", carries, media_id)
+
     def _stands_in(self, queue: str, beginning: str) -> bool:
         ids = self.redis.lrange(self._queues[queue].key, 0, -1)
         return any(id_.startswith(beginning.encode()) for id_ in ids)

@@ -541,6 +541,49 @@ def m013_templates(db: Database) -> None:
 
 
 @migrations()
+def m014_media(db: Database) -> None:
+    _statements(
+        db,
+        """
+        CREATE TABLE media (
+            id INTEGER PRIMARY KEY,
+            public_id TEXT NOT NULL UNIQUE,
+            client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
+            state TEXT NOT NULL CHECK (state IN ('wanted', 'ready', 'failed')),
+            -- NULL: it was uploaded
+            url TEXT,
+            -- the name of its file (store/files.py); several rows may have one
+            sha256 TEXT,
+            mime_type TEXT,
+            size_bytes INTEGER,
+            filename TEXT NOT NULL DEFAULT '',
+            animated INTEGER NOT NULL DEFAULT 0,
+            error_code TEXT,
+            error_words TEXT,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            due_at REAL,
+            lease_owner TEXT,
+            lease_expires_at REAL,
+            created_at REAL NOT NULL,
+            used_at REAL NOT NULL
+        );
+        CREATE INDEX media_sha256 ON media (sha256) WHERE state = 'ready';
+        CREATE INDEX media_wanted ON media (id) WHERE state = 'wanted';
+        CREATE INDEX media_used ON media (used_at) WHERE state = 'ready';
+
+        -- What each number has handed to its provider, and the provider's name for it.
+        CREATE TABLE media_uploads (
+            number_id INTEGER NOT NULL REFERENCES numbers ON DELETE CASCADE,
+            sha256 TEXT NOT NULL,
+            external_id TEXT NOT NULL,
+            uploaded_at REAL NOT NULL,
+            PRIMARY KEY (number_id, sha256)
+        ) WITHOUT ROWID
+        """,
+    )
+
+
+@migrations()
 def m015_schedules(db: Database) -> None:
     _statements(
         db,
