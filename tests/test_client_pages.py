@@ -155,6 +155,19 @@ def test_a_stopped_number_says_why_how_to_mend_it_and_what_waits_and_resuming_ri
     assert list(context.queues.take_sends()) == [1] and numbers.get(db, 1).stopped_at is None
 
 
+@pytest.mark.parametrize(
+    "reason, code, mend",
+    [
+        ("Object with ID '1' does not exist", 33, "Compare the number&#39;s phone number id"),
+        ("the access token is empty or holds characters that no token has", None, "Give the number a new token"),
+    ],
+)
+def test_a_stopped_number_names_its_own_mend(owner, db, reason, code, mend):
+    numbers.stop(db, 1, reason, code, 1)
+    page = owner.get("/numbers/1").text
+    assert mend in page and "then resume the number" in page and "by hand" not in page
+
+
 def test_a_number_is_stopped_by_hand(owner, db):
     owner.submit("/numbers/1/stop")
     assert "It was stopped by hand." in owner.get("/numbers/1").text
