@@ -155,6 +155,12 @@ def test_a_stopped_number_says_why_how_to_mend_it_and_what_waits_and_resuming_ri
     assert list(context.queues.take_sends()) == [1] and numbers.get(db, 1).stopped_at is None
 
 
+def test_what_is_wrong_with_a_number_is_said_and_what_was_typed_is_kept(owner, db):
+    page = owner.submit("/numbers/1", **{**NUMBER, "account_id": "my account", "messages_per_second": "many"})
+    assert page.status_code == 422 and 'value="my account"' in page.text
+    assert "The account id is digits" in page.text and "Messages a second is a number from" in page.text
+
+
 @pytest.mark.parametrize(
     "reason, code, mend",
     [

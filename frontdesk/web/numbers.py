@@ -130,7 +130,7 @@ def _choices(context: Context) -> list[tuple[str, str]]:
 
 def _number_page(context: Context, number_id: int, form: Form | None = None) -> str:
     number = _known(context, number_id)
-    form = form or Form(
+    form = form if form is not None else Form(
         client=str(number.client_id),
         account_id=number.account_id or "",
         display_phone=number.display_phone or "",
