@@ -136,9 +136,9 @@ def retry(db: sqlite3.Connection, message_id: int, now: float) -> int | None:
         """
         INSERT INTO messages (
             conversation_id, number_id, direction, state, kind, purpose, text, media, raw, public_id, reply_to_external_id,
-            provider_at, created_at, due_at, user_id)
+            provider_at, created_at, due_at, user_id, media_id)
         SELECT conversation_id, number_id, 'out', 'queued', kind, purpose, text, media, raw, ?, reply_to_external_id, ?2, ?2, ?2,
-            user_id
+            user_id, media_id
         FROM messages WHERE id = ?3
         """,
         (uuid.uuid4().hex, now, message_id),

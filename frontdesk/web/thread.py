@@ -7,7 +7,7 @@ from flask import Blueprint, abort, g, redirect, render_template, request, url_f
 from frontdesk import queues
 from frontdesk.flows import mends, suggest, take_over, waits
 from frontdesk.flows.context import Context
-from frontdesk.flows.take_over import CannotAnswer
+from frontdesk.flows.outgoing import CannotSend
 from frontdesk.store import canned, conversations, inbox, notes, numbers, suggestions, thread, users
 from frontdesk.store.conversations import Conversation
 from frontdesk.web import access
@@ -71,7 +71,7 @@ def thread_pages(context: Context) -> Blueprint:
                 seen_message_id=form.get("seen", type=int),
                 anyway=form.get("anyway") == "yes",
             )
-        except CannotAnswer as error:
+        except CannotSend as error:
             return _composer(context, conversation_id, error)
         return _composer(context, conversation_id)
 
@@ -80,7 +80,7 @@ def thread_pages(context: Context) -> Blueprint:
         _conversation(context, conversation_id)
         try:
             take_over.add_note(context, conversation_id, g.user.id, request.form.get("text", ""))
-        except CannotAnswer as error:
+        except CannotSend as error:
             return _composer(context, conversation_id, error)
         return _composer(context, conversation_id)
 
@@ -165,7 +165,7 @@ def _others_here(context: Context, conversation_id: int, people: dict[int, str])
     return [f"{people.get(id_, 'Somebody')} is {'writing' if writes else 'here'}" for id_, writes in sorted(others.items())]
 
 
-def _composer(context: Context, conversation_id: int, error: CannotAnswer | None = None):
+def _composer(context: Context, conversation_id: int, error: CannotSend | None = None):
     """After sending: an empty composer; after a refusal: the same words, and the reason beside them."""
     conversation = _conversation(context, conversation_id)
     html = render_template(
