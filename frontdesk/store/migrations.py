@@ -633,6 +633,21 @@ def m015_schedules(db: Database) -> None:
 
 
 @migrations()
+def m016_inbox_client(db: Database) -> None:
+    # The filters that can hold nearly everything: what the bot answers, nobody may ever look at.
+    for name, condition in {"open": "state <> 'closed'", "closed": "state = 'closed'", "unread": "unread > 0"}.items():
+        db.conn.execute(
+            f"CREATE INDEX inbox_{name}_of_number ON conversations (number_id, last_message_at, id) WHERE {condition}"
+        )
+    db.conn.execute(
+        """
+        CREATE INDEX inbox_window ON conversations (window_closes_at, id)
+        WHERE (waiting_since IS NOT NULL OR state = 'human' OR needs_person_at IS NOT NULL)
+        """
+    )
+
+
+@migrations()
 def m017_audiences(db: Database) -> None:
     _statements(
         db,
