@@ -7,7 +7,8 @@ from functools import cache
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import early, inbound, model_away, reply as replying, sending, suggest as suggesting, sweep as sweeping, trying
+from frontdesk.flows import early, inbound, model_away, reply as replying, sending, suggest as suggesting, sweep as sweeping
+from frontdesk.flows import templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
 
 
@@ -67,6 +68,12 @@ def sweep() -> None:
 def warm_up() -> None:
     """default · the models are loaded with the options that the answers use."""
     model_away.warm_up(context())
+
+
+def refresh_templates() -> None:
+    """bulk · the accounts' templates as Meta has them now."""
+    context().queues.silence_templates()
+    reading_templates.refresh_all(context())
 
 
 def clean() -> None:

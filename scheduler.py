@@ -21,6 +21,7 @@ from frontdesk.settings import Settings
 log = logging.getLogger("scheduler")
 
 LOOK_EVERY_SECONDS = 0.2
+TEMPLATES_EVERY_SECONDS = 6 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Recurring:
 def recurring(settings: Settings) -> list[Recurring]:
     return [
         Recurring("sweep", "jobs.sweep", every_seconds=settings.sweep_seconds),
+        Recurring("templates", "jobs.refresh_templates", queue="bulk", every_seconds=TEMPLATES_EVERY_SECONDS),
         Recurring("clean", "jobs.clean", cron="0 2 * * *"),
     ]
 

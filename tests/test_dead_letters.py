@@ -111,7 +111,7 @@ def test_of_what_the_model_left_over_a_dismissal_is_kept_as_a_note(context, db):
     db.execute("UPDATE messages SET state = 'unanswered'")
     assert dead_letters.dismiss(context, [], [1], 7, "called them") == 1
     assert dead_letters.dismiss(context, [], [1], 7, "again") == 0
-    [note] = notes.of(db, 1)
+    [note] = notes.between(db, 1, 0)
     assert (note.user_id, note.text) == (7, "No answer is needed: called them")
 
 

@@ -20,7 +20,7 @@ from frontdesk.channels import (
     Rejected,
     StatusChange,
 )
-from frontdesk.flows import sending, take_over
+from frontdesk.flows import sending, take_over, templates
 from frontdesk.flows.context import Context
 from frontdesk.flows.person_words import asks_for_person
 from frontdesk.queues import InboxEntry
@@ -41,6 +41,7 @@ class Consequences:
 
     to_answer: set[int] = field(default_factory=set)
     to_send: set[int] = field(default_factory=set)
+    templates_changed: bool = False
     aftermaths: list[sending.Aftermath] = field(default_factory=list)
 
 
@@ -74,6 +75,8 @@ def ring(context: Context, consequences: Consequences) -> None:
     if later and context.settings.early_start and not context.queues.depth("default"):
         _begin_early(context, later)
     context.queues.send(consequences.to_send)
+    if consequences.templates_changed:
+        context.queues.refresh_templates()
     for aftermath in consequences.aftermaths:
         aftermath.carry_out(context)
 
@@ -119,6 +122,7 @@ def _record_event(
     number = event.number_external_id and numbers.find(db, entry.channel, event.number_external_id)
     if isinstance(event, AccountEvent):
         events.keep_account_event(db, key, number.id if number else None, event, entry.received_at)
+        consequences.templates_changed |= templates.record_event(db, event)
         return
     if not number:
         reason = f"unknown phone_number_id {event.number_external_id}"

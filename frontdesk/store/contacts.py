@@ -139,6 +139,10 @@ def person(db: sqlite3.Connection, contact_id: int) -> Person:
     return Person(phone=row["phone"], user_id=row["user_id"], username=row["username"], name=row["name"])
 
 
+def wants_no_marketing(db: sqlite3.Connection, contact_id: int) -> bool:
+    return db.execute("SELECT marketing_stopped_at FROM contacts WHERE id = ?", (contact_id,)).fetchone()[0] is not None
+
+
 def set_marketing(db: sqlite3.Connection, contact_id: int, stopped: bool, now: float) -> None:
     """`stopped`: nothing but answers may be sent. A first stop keeps its date."""
     value = now if stopped else None

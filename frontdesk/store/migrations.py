@@ -503,6 +503,43 @@ def m011_answered_by(db: Database) -> None:
     )
 
 
+@migrations()
+def m012_kinds(db: Database) -> None:
+    """What we send besides texts: its object is in `raw`, as the Cloud API has it, its file in `media`."""
+    db.conn.execute("ALTER TABLE messages ADD COLUMN media_id INTEGER")
+
+
+@migrations()
+def m013_templates(db: Database) -> None:
+    _statements(
+        db,
+        """
+        CREATE TABLE templates (
+            id INTEGER PRIMARY KEY,
+            account_id TEXT NOT NULL,
+            external_id TEXT,
+            name TEXT NOT NULL,
+            language TEXT NOT NULL,
+            status TEXT NOT NULL,
+            category TEXT NOT NULL,
+            parameter_format TEXT NOT NULL,
+            components TEXT NOT NULL,
+            reason TEXT,
+            quality TEXT,
+            updated_at REAL NOT NULL,
+            UNIQUE (account_id, name, language)
+        );
+
+        -- When an account's list was last asked for, and why that failed.
+        CREATE TABLE template_reads (
+            account_id TEXT PRIMARY KEY,
+            read_at REAL NOT NULL,
+            error TEXT
+        ) WITHOUT ROWID
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""
