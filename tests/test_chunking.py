@@ -58,9 +58,9 @@ def test_sentences_of_languages_without_spaces_stay_whole():
 
 
 def test_a_chunk_is_indexed_with_what_it_stands_under():
-    chunk = Chunk(0, ("Prices", "Bikes"), None, "20 € a day")
-    assert told("Price list", chunk) == "Price list > Prices > Bikes\n20 € a day"
-    assert digest(told("Price list", chunk)) != digest(told("Old list", chunk))
+    found = told("Price list", ("Prices", "Bikes"), "20 € a day")
+    assert found == "Price list > Prices > Bikes\n20 € a day"
+    assert digest(found) != digest(told("Old list", ("Prices", "Bikes"), "20 € a day"))
 
 
 def test_half_a_surrogate_pair_has_a_digest_too():

@@ -48,9 +48,9 @@ def chunks(sections: Sequence[Section]) -> list[Chunk]:
     return found
 
 
-def told(name: str, chunk: Chunk) -> str:
+def told(name: str, headings: Sequence[str], text: str) -> str:
     """What the indexes are given: a chunk says little without what it stands under."""
-    return "\n".join(part for part in (" > ".join((name, *chunk.headings)), chunk.text) if part)
+    return f"{' > '.join((name, *headings))}\n{text}"
 
 
 def digest(text: str) -> str:

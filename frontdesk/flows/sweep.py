@@ -2,7 +2,7 @@
 
 import logging
 
-from frontdesk.flows import api_send, sending, suggest, take_over, trying, waits
+from frontdesk.flows import api_send, embedding, knowledge, sending, suggest, take_over, trying, waits
 from frontdesk.flows.context import Context
 from frontdesk.store import api_tokens, clients, conversations, login_links, measures, models, outbox, suggestions, tries, user_sessions
 from frontdesk.store.database import transaction
@@ -32,6 +32,8 @@ def sweep(context: Context) -> None:
     context.queues.send(outbox.to_send(context.db, now))
     if conversations.due(context.db, now, context.settings.lease_seconds, limit=1):
         context.queues.reply(force=not context.queues.depth("default"))
+    knowledge.sweep(context)
+    embedding.sweep(context)
     if _model_should_be_tried(context, now):
         context.queues.warm_up()
 
@@ -64,3 +66,4 @@ def clean(context: Context) -> None:
         api_tokens.clean(db, now - api_send.KEY_KEPT_SECONDS)
         measures.clean(db, now - MEASURES_KEPT_SECONDS)
         tries.clean(db, now - trying.KEPT_SECONDS)
+    embedding.clean(context)
