@@ -6,6 +6,7 @@ that one in the background, and searches go on by the old ones until the new one
 
 import json
 import logging
+from collections.abc import Callable
 
 from frontdesk.errors import ModelError, ModelMissing
 from frontdesk.flows.chunking import told
@@ -102,17 +103,20 @@ def _write_down_away(context: Context, model: EmbeddingModel, error: ModelError)
     log.warning("no embeddings: %s", error)
 
 
-def question_vector(context: Context, model: EmbeddingModel, question: str, timeout_seconds: float) -> list[float] | None:
-    """None while the model is away: the search then goes by words."""
+def question_vectors(
+    context: Context, model: EmbeddingModel, questions: list[str], timeout_seconds: float, watch: Callable[[], None] | None = None
+) -> list[list[float]] | None:
+    """None while the model is away: the search then goes by words. `watch`: as Ollama.chat has it."""
     if model.retry_at and model.retry_at > context.now():
         return None
+    texts = [as_question(model.name, question) for question in questions]
     try:
-        [vector] = context.ollama.embed([as_question(model.name, question)], model.name, timeout_seconds=timeout_seconds)
+        found = context.ollama.embed(texts, model.name, timeout_seconds=timeout_seconds, watch=watch)
     except ModelError as error:
         _write_down_away(context, model, error)
         return None
     embeddings.back(context.db, model.id)
-    return vector
+    return found
 
 
 def sweep(context: Context) -> None:

@@ -6,18 +6,23 @@ what is said in other words. Reciprocal rank fusion needs no common scale. With 
 
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from frontdesk.flows import embedding
 from frontdesk.flows.context import Context
 from frontdesk.store import embeddings, knowledge, passages, vectors
 from frontdesk.store.embeddings import EmbeddingModel
+from frontdesk.store.messages import Turn
 from frontdesk.store.search import spaced
+from frontdesk.store.seen import Shown
 
 LONGEST_QUERY = 1_000  # characters
 QUERY_EMBED_SECONDS = 30  # a model that is loaded takes a tenth; one that is not is loaded meanwhile
 CANDIDATES = 60
+SHOWN = 6
+EARLIER_TURNS, LONGEST_EARLIER = 3, 300  # characters of each
+SHORT_QUERY_WORDS, WEIGHT_OF_EARLIER = 5, 0.4
 FUSION = 60  # the constant of reciprocal rank fusion, as its authors have it
 WEIGHTS = {"words": 1.0, "letters": 0.7, "meaning": 1.0}
 
@@ -46,40 +51,69 @@ class Passage:
         return " > ".join((self.name, *self.headings)) + (f", page {self.page}" if self.page else "")
 
 
-def search(context: Context, client_id: int, query: str, k: int = 6) -> list[Passage]:
-    """The passages most likely to answer, best first."""
-    db, query = context.db, query.strip()[:LONGEST_QUERY]
+def search(
+    context: Context, client_id: int, query: str, k: int = 6, *, earlier: str = "", watch: Callable[[], None] | None = None
+) -> list[Passage]:
+    """The passages most likely to answer, best first. `earlier`: what the conversation was about, for "and on Sundays?".
+
+    `watch` is called while an embedding is waited for, and what it raises comes out of here.
+    """
+    db, query, earlier = context.db, query.strip()[:LONGEST_QUERY], earlier.strip()[-LONGEST_QUERY:]
     if not query or not knowledge.any_of(db, client_id):
         return []
+    asked = {query: 1.0}
+    if earlier:
+        asked[f"{earlier}\n{query}"] = WEIGHT_OF_EARLIER if len(words(query)) > SHORT_QUERY_WORDS else 1.0
     model = embeddings.serving(db, client_id) if vectors.available(db) else None
-    vector = embedding.question_vector(context, model, query, QUERY_EMBED_SECONDS) if model else None
-    return find(db, client_id, query, k, model, vector)
-
-
-def find(
-    db: sqlite3.Connection, client_id: int, query: str, k: int, model: EmbeddingModel | None = None, vector: Sequence[float] | None = None,
-    weights: dict[str, float] = WEIGHTS,
-) -> list[Passage]:  # fmt: skip
-    """The search itself, the question's vector given."""
-    ranked = {
-        "words": passages.by_words(db, client_id, _rarest(db, "word", words(query)), CANDIDATES) if weights["words"] else [],
-        "letters": passages.by_letters(db, client_id, _rarest(db, "trigram", trigrams(query)), CANDIDATES) if weights["letters"] else [],
-    }
-    similar: dict[int, float] = {}
-    if vector is not None and weights["meaning"]:
-        similar = dict(passages.by_meaning(db, client_id, model.id, vectors.bits(vector), vectors.packed(vector), CANDIDATES))
-        ranked["meaning"] = list(similar)
-    scores = fused(ranked, weights)
-    best = sorted(scores, key=lambda chunk_id: (-scores[chunk_id], chunk_id))
-    return _passages(passages.found(db, best[: 3 * k]), scores, similar)[:k]
-
-
-def fused(ranked: dict[str, list[int]], weights: dict[str, float]) -> dict[int, float]:
+    found = embedding.question_vectors(context, model, list(asked), QUERY_EMBED_SECONDS, watch) if model else None
     scores: dict[int, float] = {}
+    similar: dict[int, float] = {}
+    for (text, weight), vector in zip(asked.items(), found or [None] * len(asked), strict=True):
+        rank(db, client_id, text, scores, similar, model, vector, {way: weight * each for way, each in WEIGHTS.items()})
+    return best(db, scores, similar, k)
+
+
+def rank(
+    db: sqlite3.Connection, client_id: int, query: str, scores: dict[int, float], similar: dict[int, float],
+    model: EmbeddingModel | None = None, vector: Sequence[float] | None = None, weights: dict[str, float] = WEIGHTS,
+) -> None:  # fmt: skip
+    """Adds what one question's search makes of the chunks to `scores`, and cosines to `similar`. A weight of 0 leaves a way out."""
+    ranked: dict[str, list[int]] = {}
+    if weights["words"]:
+        ranked["words"] = passages.by_words(db, client_id, _rarest(db, "word", words(query)), CANDIDATES)
+    if weights["letters"]:
+        ranked["letters"] = passages.by_letters(db, client_id, _rarest(db, "trigram", trigrams(query)), CANDIDATES)
+    if vector is not None and weights["meaning"]:
+        near = passages.by_meaning(db, client_id, model.id, vectors.bits(vector), vectors.packed(vector), CANDIDATES)
+        ranked["meaning"] = [chunk_id for chunk_id, _ in near]
+        for chunk_id, similarity in near:
+            similar[chunk_id] = max(similarity, similar.get(chunk_id, -1.0))
     for way, chunk_ids in ranked.items():
         for place, chunk_id in enumerate(chunk_ids, start=1):
             scores[chunk_id] = scores.get(chunk_id, 0.0) + weights[way] / (FUSION + place)
-    return scores
+
+
+def best(db: sqlite3.Connection, scores: dict[int, float], similar: dict[int, float], k: int) -> list[Passage]:
+    ordered = sorted(scores, key=lambda chunk_id: (-scores[chunk_id], chunk_id))
+    return _passages(passages.found(db, ordered[: 3 * k]), scores, similar)[:k]
+
+
+def shown(
+    context: Context, client_id: int, turns: Sequence[Turn], waiting: int, *, watch: Callable[[], None] | None = None
+) -> list[Shown]:
+    """The passages for an answer to the last `waiting` turns, best first; nothing is asked for clients without documents."""
+    if not knowledge.any_of(context.db, client_id):
+        return []
+    query, earlier = asked_in(turns, waiting)
+    found = search(context, client_id, query, SHOWN, earlier=earlier, watch=watch)
+    return [Shown(each.document_id, each.place, each.text, each.similarity) for each in found]
+
+
+def asked_in(turns: Sequence[Turn], waiting: int) -> tuple[str, str]:
+    """What is searched for where the last `waiting` turns want an answer: those, and the turns before them that they may lean on."""
+    split = len(turns) - waiting
+    earlier = [turn.text.strip()[:LONGEST_EARLIER] for turn in turns[max(0, split - EARLIER_TURNS) : split]]
+    return "\n".join(turn.text.strip() for turn in turns[split:]), "\n".join(earlier)
 
 
 def _passages(found: list[passages.Found], scores: dict[int, float], similar: dict[int, float]) -> list[Passage]:

@@ -106,6 +106,12 @@ class Queues:
         if not self._stands_in("documents", f"{carries}-"):
             self.put("documents", "jobs.suggest", carries, suggestion_id, at_front=True)
 
+    def read_audience(self, audience_id: int) -> None:
+        """Once in line, however often it is rung for."""
+        carries = f"audience-{audience_id}"
+        if not self._stands_in("bulk", f"{carries}-"):
+            self.put("bulk", "jobs.read_audience", carries, audience_id)
+
     def early_begun(self) -> bool:
         """Whether a conversation already stands in line for beginning early."""
         return self._stands_in("documents", "early-")
