@@ -214,6 +214,11 @@ class Settings:
     )
     ollama_host: str = _setting("http://127.0.0.1:11434", _ollama_address, "The Ollama server.")
     ollama_model: str = _setting("llama3.2:3b", _text, "The model that answers, unless the client names another.")
+    ollama_embed_model: str = _setting(
+        "embeddinggemma",
+        _text,
+        "The model by which documents are found by their meaning; `none`: by their words alone.",
+    )
     ollama_num_ctx: int = _setting("4096", _whole(512, 1048576), "Context of the model, in tokens.")
     ollama_num_predict: int = _setting("300", _whole(16, 8192), "Longest answer, in tokens.")
     ollama_timeout_seconds: float = _setting(
@@ -260,6 +265,10 @@ class Settings:
     @property
     def development(self) -> bool:
         return self.frontdesk_env == "development"
+
+    @property
+    def embed_model(self) -> str | None:
+        return None if self.ollama_embed_model == "none" else self.ollama_embed_model
 
     @property
     def database_path(self) -> Path:

@@ -2,7 +2,7 @@
 
 import logging
 
-from frontdesk.flows import api_send, audience, firing, media, sending, suggest, take_over, trying, waits
+from frontdesk.flows import api_send, audience, embedding, firing, knowledge, media, sending, suggest, take_over, trying, waits
 from frontdesk.flows.context import Context
 from frontdesk.store import api_tokens, clients, conversations, login_links, measures, models, outbox, schedules, suggestions, tries, user_sessions
 from frontdesk.store.database import transaction
@@ -37,6 +37,8 @@ def sweep(context: Context) -> None:
     context.queues.send(outbox.to_send(context.db, now))
     if conversations.due(context.db, now, context.settings.lease_seconds, limit=1):
         context.queues.reply(force=not context.queues.depth("default"))
+    knowledge.sweep(context)
+    embedding.sweep(context)
     if _model_should_be_tried(context, now):
         context.queues.warm_up()
     audience.sweep(context)
@@ -72,3 +74,4 @@ def clean(context: Context) -> None:
         schedules.clean(db, now - FIRINGS_KEPT_SECONDS)
         tries.clean(db, now - trying.KEPT_SECONDS)
     media.clean(context)
+    embedding.clean(context)
