@@ -7,7 +7,7 @@ from functools import cache
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import early, inbound, model_away, reply as replying, sending, suggest as suggesting, sweep as sweeping, trying
+from frontdesk.flows import document_work, early, inbound, model_away, reply as replying, sending, suggest as suggesting, sweep as sweeping, trying
 from frontdesk.flows.context import Context, make as make_context
 
 
@@ -46,6 +46,11 @@ def suggest(suggestion_id: int) -> None:
 def try_prompt(try_id: int) -> None:
     """documents · a question of an owner's, with a prompt that may not be saved yet."""
     trying.write(context(), try_id)
+
+
+def documents() -> None:
+    """documents · what is to be summarised, classified or extracted, an inference at a time, while no customer waits."""
+    document_work.serve(context())
 
 
 def keep_draft(conversation_id: int) -> None:

@@ -28,6 +28,9 @@ class Bells:
     def send_at(self, times: dict[int, float]) -> None:
         self._set("high", "jobs.send", {f"send-{id_}": (id_, at) for id_, at in times.items()})
 
+    def document_at(self, task_id: int, at: float) -> None:
+        self._set("documents", "jobs.documents", {f"document-{task_id}": (task_id, at)})
+
     def _set(self, queue: str, job: str, entries: dict[str, tuple[int, float]]) -> None:
         """What `Scheduler.enqueue_at` writes, for many entries in one round trip and to the millisecond."""
         if not entries:

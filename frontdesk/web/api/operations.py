@@ -3,49 +3,18 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-from pydantic import BaseModel
 
 from frontdesk.flows import api_send, mends
 from frontdesk.flows.api_send import Refused, Wanted
-from frontdesk.flows.context import Context
-from frontdesk.store import listing
-from frontdesk.store.api_tokens import ApiToken
-from frontdesk.web.api import models
+from frontdesk.store import documents, listing
+from frontdesk.web.api import document_operations, models
+from frontdesk.web.api.document_models import AnyTask, DocumentTask
+from frontdesk.web.api.operation import Call, Operation
 
 # Of a process' threads so many may be held by those who wait for a task.
 MOST_WAITING = 2
 LOOK_EVERY_SECONDS = 0.25
 FINISHED = ("delivered", "read", "failed", "withdrawn")
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request: `path` holds the ids in it, `given` is the checked body or query, `key` the Idempotency-Key."""
-
-    context: Context
-    token: ApiToken
-    path: dict[str, Any]
-    given: BaseModel | None
-    key: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """`given` is the body's model for a POST, the query's for a GET. `refusals`: status codes beside those that all share."""
-
-    name: str
-    method: str
-    path: str
-    scope: str
-    summary: str
-    given: type[BaseModel] | None
-    answers: type[BaseModel]
-    status: int
-    does: Callable[[Call], BaseModel]
-    refusals: tuple[int, ...] = ()
 
 
 def _send_message(call: Call) -> models.Queued:
@@ -68,25 +37,35 @@ def _queued(call: Call, wanted: Wanted) -> models.Queued:
 _waiting = threading.BoundedSemaphore(MOST_WAITING)
 
 
-def _task(call: Call) -> models.Task:
-    row = _task_row(call)
-    if not call.given.wait or row["state"] in FINISHED or not _waiting.acquire(blocking=False):
-        return _as_task(row)
+def _task(call: Call) -> AnyTask:
+    task = _look(call)
+    if not call.given.wait or _is_finished(task) or not _waiting.acquire(blocking=False):
+        return AnyTask(task)
     try:
-        ends_at, before = time.monotonic() + call.given.wait, row["state"]
-        while row["state"] == before and time.monotonic() < ends_at:
+        ends_at, before = time.monotonic() + call.given.wait, task.status
+        while task.status == before and time.monotonic() < ends_at:
             time.sleep(LOOK_EVERY_SECONDS)
-            row = _task_row(call)
+            task = _look(call)
     finally:
         _waiting.release()
-    return _as_task(row)
+    return AnyTask(task)
 
 
-def _task_row(call: Call) -> dict:
-    row = listing.message(call.context.db, call.path["task_id"], client_id=call.token.client_id)
-    if row is None:
+def _look(call: Call) -> models.Task | DocumentTask:
+    """A message's or a document's; of the kind that the token's scope is for."""
+    row = None
+    if "send" in call.token.scopes:
+        row = listing.message(call.context.db, call.path["task_id"], client_id=call.token.client_id)
+    if row is not None:
+        return _as_task(row)
+    document = document_operations.task_of(call)
+    if document is None:
         raise Refused(404, "not_found", "There is no such task.")
-    return row
+    return document_operations.as_task(document)
+
+
+def _is_finished(task: models.Task | DocumentTask) -> bool:
+    return task.status not in documents.UNFINISHED if isinstance(task, DocumentTask) else task.status in FINISHED
 
 
 # What the row knows more exactly than a program needs.
@@ -192,7 +171,8 @@ OPERATIONS = [
         models.ConversationMessage, models.Queued, 202, _send_in_conversation, (404, 409),
     ),
     Operation(
-        "getTask", "GET", "/tasks/<task_id>", "send", "What became of a message", models.Wait, models.Task, 200, _task, (404,)
+        "getTask", "GET", "/tasks/<task_id>", "send or documents", "What became of a message or a document", models.Wait, AnyTask,
+        200, _task, (404, 410),
     ),
     Operation(
         "listConversations", "GET", "/conversations", "read", "Conversations, oldest first", models.Page, models.Conversations, 200,
@@ -208,4 +188,5 @@ OPERATIONS = [
     ),
     Operation("listContacts", "GET", "/contacts", "read", "Contacts, oldest first", models.Page, models.Contacts, 200, _contacts),
     Operation("listNumbers", "GET", "/numbers", "read", "Your numbers", models.Page, models.Numbers, 200, _numbers),
+    *document_operations.OPERATIONS,
 ]  # fmt: skip
