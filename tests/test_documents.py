@@ -147,7 +147,8 @@ def test_a_hundred_megabytes_are_refused_before_they_are_read(ask):
         def read(self, size=-1):
             raise AssertionError("it was read")
 
-    answer = ask("POST", "/summaries", input_stream=Endless(), content_type="application/json", headers={"Content-Length": "100000000"})
+    huge = {"wsgi.input": Endless(), "CONTENT_LENGTH": "100000000"}
+    answer = ask("POST", "/summaries", content_type="application/json", environ_overrides=huge)
     assert error(answer) == (413, "too_large", None)
 
 
@@ -346,7 +347,8 @@ def test_a_paused_batch_stops_at_once_and_goes_on_when_resumed(ask, context, mod
     assert ask("POST", f"/batches/{batch}/pause").json == {"batch_id": batch, "items": 2}
     model.enqueue(Reply("slow " * 500, tokens_per_second=20))
     document_work.work_on(context, claimed)
-    assert model.cancelled_count == 1 and ask("GET", f"/batches/{batch}").json["status"] == "paused"
+    model.wait_for(lambda standin: standin.cancelled_count == 1)
+    assert ask("GET", f"/batches/{batch}").json["status"] == "paused"
     assert not document_work.is_due(context)
     assert ask("POST", f"/batches/{batch}/resume").json["items"] == 2
     model.enqueue(CLASSIFIED, CLASSIFIED)
