@@ -93,7 +93,8 @@ def celery(count: int) -> float:
 
 def in_twin(environ: dict, count: int) -> dict:
     environ = {**os.environ, **environ, "PYTHONPATH": f"{ROOT}:{BENCH}"}
-    command = [TWIN / "python", "-m", "twins.celery_documents", str(count)]
+    code = f"import json; from twins.celery_documents import measured; print(json.dumps(measured({count})))"
+    command = [TWIN / "python", "-c", code]
     return json.loads(subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, check=True).stdout)
 
 

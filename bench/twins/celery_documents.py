@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import requests
 from celery import Celery, group
@@ -49,11 +50,8 @@ def run(texts: list[str]) -> list[dict]:
     return group(classify.s(text) for text in texts).apply_async().get(timeout=3600)
 
 
-if __name__ == "__main__":
-    import sys
-    import time
-
-    texts = [f"Invoice {n}: please pay {n} EUR. " * 20 for n in range(int(sys.argv[1]))]
+def measured(count: int) -> dict:
+    texts = [f"Invoice {n}: please pay {n} EUR. " * 20 for n in range(count)]
     begin = time.perf_counter()
     found = run(texts)
-    print(json.dumps({"seconds": time.perf_counter() - begin, "done": sum(one["category"] == "invoice" for one in found)}))
+    return {"seconds": time.perf_counter() - begin, "done": sum(one["category"] == "invoice" for one in found)}
