@@ -183,8 +183,14 @@ def test_a_schema_as_programs_write_them_is_taken(schema):
     structured.check_schema(schema)
 
 
-def test_a_schema_without_an_end_is_told_where_an_answer_is_checked():
-    schema = {**of(a={"$ref": "#/$defs/A"}), "$defs": {"A": {"allOf": [{"$ref": "#/$defs/A"}]}}}
-    structured.check_schema(schema)
-    with pytest.raises(structured.DoesNotFit):
-        structured.fitting('{"a": 1}', schema)
+@pytest.mark.parametrize(
+    "definitions",
+    [
+        {"A": {"allOf": [{"$ref": "#/$defs/A"}]}},
+        {"A": of(a={"$ref": "#/$defs/B"}), "B": of(a={"$ref": "#/$defs/A"})},
+        {"A": {"allOf": [{"$ref": "#/$defs/A1"}] * 2}, **{f"A{n}": {"allOf": [{"$ref": f"#/$defs/A{n + 1}"}] * 2} for n in range(1, 30)}, "A30": {}},
+    ],
+)
+def test_a_schema_that_could_be_checked_for_ever_is_refused(definitions):
+    with pytest.raises(structured.BadSchema):
+        structured.check_schema({**of(a={"$ref": "#/$defs/A"}), "$defs": definitions})

@@ -2,6 +2,8 @@
 
 import io
 import json
+import threading
+import zipfile
 
 import pytest
 
@@ -128,6 +130,7 @@ def test_the_short_names_do_the_same(ask, context, model):
         ("/extractions", {"text": "x"}, (422, "invalid", "schema")),
         ("/extractions", {"text": "x", "schema": {"type": "string"}}, (422, "invalid_schema", "schema")),
         ("/extractions", {"text": "x", "schema": {"type": "object", "properties": {"a": {"type": "date"}}}}, (422, "invalid_schema", "schema")),
+        ("/summaries", {"text": "half \ud83d"}, (422, "invalid", "text")),
         ("/batches", {"kind": "summary"}, (422, "invalid", "texts")),
         ("/batches", {"kind": "summary", "texts": []}, (422, "invalid", "texts")),
         ("/batches", {"kind": "summary", "texts": ["a", " "]}, (422, "invalid", "texts.1")),
@@ -171,6 +174,24 @@ def test_the_same_key_and_request_are_one_task(ask, db):
     first, second = (ask("POST", "/summaries", {"text": "A letter."}, key="k").json["task_id"] for _ in range(2))
     assert first == second and len(rows(db, "SELECT id FROM document_tasks")) == 1
     assert error(ask("POST", "/summaries", {"text": "Another."}, key="k"))[:2] == (409, "idempotency_conflict")
+
+
+def test_the_same_key_and_batch_are_one_batch(ask, db):
+    body = {"kind": "summary", "texts": ["a", "b"]}
+    first, second = (ask("POST", "/batches", body, key="k").json["batch_id"] for _ in range(2))
+    assert first == second and len(rows(db, "SELECT id FROM document_tasks")) == 2
+    assert ask("POST", "/batches", {**body, "texts": ["a", "c"]}, key="k").status_code == 409
+
+
+def test_a_task_can_be_waited_for(ask, context, model, db):
+    task = ask("POST", "/classify", {"text": "A bill."}).json["task_id"]
+    found = []
+    waiting = threading.Thread(target=lambda: found.append(ask("GET", f"/tasks/{task}?wait=10").json["status"]))
+    waiting.start()
+    model.enqueue(CLASSIFIED)
+    work(context)
+    waiting.join(10)
+    assert found[0] in ("working", "done")
 
 
 def test_documents_have_a_scope_of_their_own_and_clients_see_their_own(ask, db, clock):
@@ -339,6 +360,30 @@ def test_results_as_a_table_start_no_formula(ask, context, model):
     assert answer.mimetype == "text/csv"
     assert answer.text.splitlines()[0] == "position,name,task_id,status,number,total,error"
     assert "'=1+1" in answer.text and ",'@SUM(A1),2.5," in answer.text
+
+
+def test_files_of_all_kinds_make_one_batch(ask, context, model):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("a.txt", "from the archive")
+        file.writestr("b.png", b"\x89PNG\0")
+    sent = [
+        (io.BytesIO(archive.getvalue()), "letters.zip"),
+        (b"id;text\n7;first row\n8;\n", "rows.csv"),
+        (b"a file", "note.txt"),
+    ]
+    files = [(io.BytesIO(data) if isinstance(data, bytes) else data, name) for data, name in sent]
+    data = {"kind": "classification", "name_column": "id", "categories": '["x", "y"]', "file": files}
+    answer = ask("POST", "/batches", data=data, content_type="multipart/form-data")
+    batch = answer.json["batch_id"]
+    assert answer.status_code == 202 and answer.json["items"] == 5
+    model.behaviour.text = '{"category": "x", "confidence": "low"}'
+    work(context)
+    found = {item["name"]: item.get("result", item.get("failure", {}).get("message")) for item in items(ask, batch)}
+    done = {"category": "x", "confidence": "low"}
+    assert found == {"a.txt": done, "b.png": "This is not a text file (UTF-8 or UTF-16).", "7": done, "8": "The text is empty.", "note.txt": done}
+    assert ask("POST", f"/batches/{batch}/retry").json["items"] == 0, "there is nothing in them to try again"
+    assert error(upload(ask, "/batches", "x.zip", b"none", kind="summary")) == (422, "invalid", "file")
 
 
 def test_a_paused_batch_stops_at_once_and_goes_on_when_resumed(ask, context, model):

@@ -9,6 +9,9 @@ from frontdesk.errors import FrontdeskError
 LARGEST_SCHEMA_BYTES = 32 * 1024
 DEEPEST_SCHEMA = 40
 
+# Written out, every reference replaced by what it names: a schema of a few lines can come to more than any machine can check.
+MOST_PLACES = 5_000
+
 # A program's pattern can keep Python's `re` busy for ever.
 REFUSED_WORDS = ("pattern", "patternProperties", "$dynamicRef", "$recursiveRef")
 
@@ -37,6 +40,7 @@ def check_schema(schema: dict[str, Any]) -> None:
         if schema.get("type") != "object" or not schema.get("properties"):
             raise BadSchema('the schema must be of "type": "object" and name "properties"')
         _check_words(schema, schema, 0)
+        _places(schema, schema, (), {})
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         place = "/".join(map(str, error.absolute_path)) or "the top"
@@ -56,22 +60,40 @@ def _check_words(part: Any, whole: dict, depth: int, named: bool = False) -> Non
     for word, value in part.items():
         if not named and word in REFUSED_WORDS:
             raise BadSchema(f"{word!r} is not taken")
-        if not named and word == "$ref" and not _leads_somewhere(value, whole):
-            raise BadSchema(f"$ref {_short(str(value))!r} leads nowhere inside this schema")
+        if not named and word == "$ref":
+            _named_by(value, whole)
         if named or word not in _VALUES:
             _check_words(value, whole, depth + 1, named=not named and word in _NAMED)
 
 
-def _leads_somewhere(reference: Any, whole: dict) -> bool:
-    if not isinstance(reference, str) or not reference.startswith("#/"):
-        return False
+def _named_by(reference: Any, whole: dict) -> dict:
     part: Any = whole
-    for step in reference[2:].split("/"):
-        step = step.replace("~1", "/").replace("~0", "~")
+    steps = reference[2:].split("/") if isinstance(reference, str) and reference.startswith("#/") else [None]
+    for step in steps:
+        step = step and step.replace("~1", "/").replace("~0", "~")
         if not isinstance(part, dict) or step not in part:
-            return False
+            raise BadSchema(f"$ref {_short(str(reference))!r} leads nowhere inside this schema")
         part = part[step]
-    return isinstance(part, dict) and list(part) != ["$ref"]
+    return part if isinstance(part, dict) else {}
+
+
+def _places(part: Any, whole: dict, inside: tuple[str, ...], known: dict[str, int]) -> int:
+    """How many there are, written out."""
+    if isinstance(part, list):
+        return sum(_places(one, whole, inside, known) for one in part)
+    if not isinstance(part, dict):
+        return 0
+    count = 1 + sum(_places(value, whole, inside, known) for word, value in part.items() if word not in ("$defs", "definitions"))
+    reference = part.get("$ref")
+    if isinstance(reference, str):
+        if reference in inside:
+            raise BadSchema("the schema refers to itself")
+        if reference not in known:
+            known[reference] = _places(_named_by(reference, whole), whole, (*inside, reference), known)
+        count += known[reference]
+    if count > MOST_PLACES:
+        raise BadSchema(f"written out, the schema has over {MOST_PLACES} places")
+    return count
 
 
 def fitting(answer: str, schema: dict[str, Any]) -> Any:
@@ -79,10 +101,7 @@ def fitting(answer: str, schema: dict[str, Any]) -> Any:
     from jsonschema import Draft202012Validator
 
     found = _json(answer)
-    try:
-        first = next(iter(Draft202012Validator(schema).iter_errors(found)), None)
-    except RecursionError:
-        raise DoesNotFit("the schema refers to itself without an end") from None
+    first = next(Draft202012Validator(schema).iter_errors(found), None)
     if first is not None:
         place = "/".join(map(str, first.absolute_path))
         raise DoesNotFit(_short(f"at {place}: {first.message}" if place else first.message))
