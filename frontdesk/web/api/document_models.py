@@ -66,10 +66,6 @@ class MakeBatch(In):
     model: Model | None = MODEL
 
 
-class Nothing(In):
-    """No fields."""
-
-
 class Results(In):
     """`cursor`: the position of the last item that you have."""
 

@@ -17,7 +17,7 @@ WORDS = {**SHARED_REFUSALS, 404: "Not there", 409: "The Idempotency-Key was used
 
 @cache
 def description() -> dict[str, Any]:
-    used = [one.answers for one in OPERATIONS] + [one.given for one in OPERATIONS if one.method == "POST"] + [models.Error]
+    used = [one.answers for one in OPERATIONS] + [one.given for one in OPERATIONS if one.has_body] + [models.Error]
     _, schemas = models_json_schema([(model, "validation") for model in dict.fromkeys(used)], ref_template="#/components/schemas/{model}")
     paths: dict[str, dict] = {}
     for one in OPERATIONS:
@@ -45,19 +45,22 @@ def _operation(one: Operation) -> dict[str, Any]:
             **{str(status): _answer(WORDS[status], "Error") for status in sorted({*_refusals(one), *one.refusals})},
         },
     }
-    if one.method == "POST":
+    if one.has_body:
         schema = {"$ref": f"#/components/schemas/{one.given.__name__}"}
         content = {"application/json": {"schema": schema}}
         if one.takes_files:
-            words = f"The fields of {one.given.__name__}, lists and objects written as JSON, and the file."
-            file = {"type": "string", "contentMediaType": "application/octet-stream"}
-            content["multipart/form-data"] = {"schema": {"type": "object", "description": words, "properties": {"file": file}}}
-        made["requestBody"] = {"required": bool(one.given.model_fields), "content": content}
+            content["multipart/form-data"] = {"schema": _form(one)}
+        made["requestBody"] = {"required": True, "content": content}
     return made
 
 
 def _refusals(one: Operation) -> set[int]:
-    return set(SHARED_REFUSALS) if one.method == "POST" else set(SHARED_REFUSALS) - {400, 413, 415}
+    return set(SHARED_REFUSALS) if one.has_body else set(SHARED_REFUSALS) - {400, 413, 415}
+
+
+def _form(one: Operation) -> dict[str, Any]:
+    words = f"The fields of {one.given.__name__}, lists and objects written as JSON, and the file."
+    return {"type": "object", "description": words, "properties": {"file": {"type": "string", "contentMediaType": "application/octet-stream"}}}
 
 
 def _answer(words: str, model: str, media: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -81,7 +84,7 @@ def _in_query(one: Operation) -> list[dict]:
 
 
 def _in_header(one: Operation) -> list[dict]:
-    if one.method != "POST":
+    if not one.takes_key:
         return []
     words = "The same key and request within 24 hours give the same answer, and nothing is sent twice."
     schema = {"type": "string", "minLength": 1, "maxLength": 200}

@@ -1,4 +1,4 @@
-"""What an operation of the API is, and what it is called with."""
+"""What an operation of the API is, and what all of them share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,8 +7,11 @@ from typing import Any
 from pydantic import BaseModel
 from werkzeug.datastructures import FileStorage
 
+from frontdesk.flows.api_send import Refused
 from frontdesk.flows.context import Context
+from frontdesk.store import listing
 from frontdesk.store.api_tokens import ApiToken
+
 
 LARGEST_BODY_BYTES = 256 * 1024
 
@@ -38,10 +41,10 @@ class Raw:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`given` is the body's model for a POST, the query's for a GET. `refusals`: status codes beside those that all share.
+    """`given` is the query's model for a GET, else the body's; None: there is none. `refusals`: status codes beside those that all share.
 
-    `scope`: one word of SCOPES, or several with " or " between them: any of them will do. `takes_files`: the body may be a form with
-    files in the field `file`. `media`: what a Raw answer may be.
+    `scope`: a word of SCOPES, or several with " or " between them. `takes_key`: the same Idempotency-Key gives the same answer.
+    `takes_files`: the body may also be a form with files in the field `file`. `media`: what a Raw answer may be.
     """
 
     name: str
@@ -52,8 +55,32 @@ class Operation:
     given: type[BaseModel] | None
     answers: type[BaseModel]
     status: int
-    does: Callable[[Call], "BaseModel | Raw"]
+    does: Callable[[Call], BaseModel | Raw]
     refusals: tuple[int, ...] = ()
+    takes_key: bool = False
     takes_files: bool = False
     largest_body_bytes: int = LARGEST_BODY_BYTES
     media: tuple[str, ...] = ()
+
+    @property
+    def has_body(self) -> bool:
+        return self.method != "GET" and self.given is not None
+
+
+def page(call: Call, read: Callable[..., list[dict]], **which) -> tuple[list[dict], int | None]:
+    """One row more than asked for says whether a page follows."""
+    rows = read(call.context.db, after=call.given.cursor, limit=call.given.limit + 1, **which)
+    following = rows[call.given.limit - 1]["id"] if len(rows) > call.given.limit else None
+    return rows[: call.given.limit], following
+
+
+def known_conversation(call: Call) -> dict:
+    row = listing.conversation(call.context.db, call.path["conversation_id"], client_id=call.token.client_id)
+    if row is None:
+        raise Refused(404, "not_found", "There is no such conversation.")
+    return row
+
+
+def sound(text: str | None) -> str | None:
+    """Customers' words may hold what UTF-8 cannot."""
+    return text and text.encode("utf-8", "replace").decode()

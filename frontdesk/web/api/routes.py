@@ -93,8 +93,6 @@ def _given(one: Operation) -> dict:
         raise Refused(413, "too_large", f"A request has at most {one.largest_body_bytes} bytes.")
     if _is_form(one):
         return _of_form()
-    if one.given.model_fields == {} and not request.get_data():
-        return {}
     try:
         given = request.get_json()
     except UnsupportedMediaType:
@@ -123,7 +121,7 @@ def _of_form() -> dict:
 
 
 def _files(one: Operation) -> tuple[FileStorage, ...]:
-    return tuple(request.files.getlist("file")) if one.method == "POST" and _is_form(one) else ()
+    return tuple(request.files.getlist("file")) if _is_form(one) else ()
 
 
 def _key() -> str | None:
@@ -134,7 +132,7 @@ def _key() -> str | None:
 
 
 def _refused(refused: Refused):
-    response, status = error_response(refused.status, refused.code, str(refused), refused.field)
+    response, status = error_response(refused.status, refused.code, str(refused), refused.field, **refused.more)
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if status == 429:
@@ -144,8 +142,13 @@ def _refused(refused: Refused):
 
 def _invalid(error: ValidationError):
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    field = ".".join(map(str, first["loc"])) or None
-    return error_response(422, "invalid", first["msg"], field)
+    return error_response(422, "invalid", first["msg"].removeprefix("Value error, "), _field(first["loc"]))
+
+
+def _field(location: tuple[str | int, ...]) -> str | None:
+    """As the request has it: pydantic also names the model that a message was checked by."""
+    named = [part for place, part in enumerate(location) if not (place == 1 and location[0] in ("message", "content"))]
+    return ".".join(str(part) for part in named if re.fullmatch(r"[a-z0-9_]+", str(part))) or None
 
 
 def _http_error(error: HTTPException):

@@ -16,7 +16,7 @@ from frontdesk.store.document_batches import Batch
 from frontdesk.store.documents import Task
 from frontdesk.web.api import document_models as models
 from frontdesk.web.api.models import Queued
-from frontdesk.web.api.operation import Call, Operation, Raw
+from frontdesk.web.api.operation import Call, Operation, Raw, sound
 
 # JSON writes some characters as six bytes.
 LARGEST_DOCUMENT_BODY_BYTES = 4 * LARGEST_TEXT_BYTES
@@ -64,26 +64,27 @@ def _one_document(call: Call) -> Document:
 # --- what became of it ------------------------------------------------------------------------------------------------------
 
 
-def task_of(call: Call) -> Task | None:
+def task_of(call: Call) -> models.DocumentTask | None:
     """None where this is no document's id, or not this token's to see. Raises Refused (410)."""
     if "documents" not in call.token.scopes:
         return None
-    return documents.find_task(call.context, call.token, call.path["task_id"])
+    task = documents.find_task(call.context, call.token, call.path["task_id"])
+    return _as_task(task) if task else None
 
 
 def _known(call: Call) -> Task:
-    task = task_of(call)
+    task = documents.find_task(call.context, call.token, call.path["task_id"])
     if task is None:
         raise Refused(404, "not_found", "There is no such task.")
     return task
 
 
-def as_task(task: Task) -> models.DocumentTask:
+def _as_task(task: Task) -> models.DocumentTask:
     return models.DocumentTask(
         task_id=task.public_id,
         kind=task.kind,
         status=task.state,
-        name=task.name.encode("utf-8", "replace").decode(),
+        name=sound(task.name),
         batch_id=_batch_of(task),
         result=task.result,
         failure=_failure(task),
@@ -102,7 +103,7 @@ def _batch_of(task: Task) -> str | None:
 def _failure(task: Task) -> models.DocumentFailure | None:
     if task.state != "failed":
         return None
-    answers = [answer.encode("utf-8", "replace").decode() for answer in (task.first_answer, task.second_answer) if answer is not None]
+    answers = [sound(answer) for answer in (task.first_answer, task.second_answer) if answer is not None]
     return models.DocumentFailure(message=task.error or "", answers=answers)
 
 
@@ -255,7 +256,7 @@ def _cell(value) -> str:
 
 # --- the table --------------------------------------------------------------------------------------------------------------
 
-_SINGLE = {"refusals": (409,), "takes_files": True, "largest_body_bytes": LARGEST_DOCUMENT_BODY_BYTES}
+_SINGLE = {"refusals": (409,), "takes_key": True, "takes_files": True, "largest_body_bytes": LARGEST_DOCUMENT_BODY_BYTES}
 _GONE = (404, 410)
 
 
@@ -269,7 +270,7 @@ def _of_task(name: str, path: str, summary: str, answers: type[BaseModel], does)
 
 def _change(verb: str, summary: str, change: Callable[..., int]) -> Operation:
     path = f"/batches/<batch_id>/{verb}"
-    return Operation(f"{verb}Batch", "POST", path, "documents", summary, models.Nothing, models.Changed, 200, _changing(change), _GONE)
+    return Operation(f"{verb}Batch", "POST", path, "documents", summary, None, models.Changed, 200, _changing(change), _GONE)
 
 
 OPERATIONS = [
@@ -284,7 +285,7 @@ OPERATIONS = [
     _of_task("getProgress", "/progress/<task_id>", "How far a document or a batch is", models.DocumentProgress, _progress),
     Operation(
         "makeBatch", "POST", "/batches", "documents", "The same work on many documents", models.MakeBatch, models.BatchQueued, 202,
-        _make_batch, (409,), takes_files=True, largest_body_bytes=LARGEST_BATCH_BODY_BYTES,
+        _make_batch, (409,), takes_key=True, takes_files=True, largest_body_bytes=LARGEST_BATCH_BODY_BYTES,
     ),
     Operation("getBatch", "GET", "/batches/<batch_id>", "documents", "How a batch stands", None, models.Batch, 200, _batch, _GONE),
     Operation(
