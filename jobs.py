@@ -7,8 +7,8 @@ from functools import cache
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import audience, early, embedding, firing, inbound, knowledge, media, model_away, reply as replying, sending
-from frontdesk.flows import suggest as suggesting, sweep as sweeping, templates as reading_templates, trying
+from frontdesk.flows import audience, document_work, early, embedding, firing, inbound, knowledge, media, model_away, reply as replying
+from frontdesk.flows import sending, suggest as suggesting, sweep as sweeping, templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
 
 
@@ -57,6 +57,10 @@ def read_document(document_id: int) -> None:
 def index_document(document_id: int) -> None:
     """documents · the next batch of a document's vectors."""
     embedding.index_document(context(), document_id)
+
+def documents() -> None:
+    """documents · what is to be summarised, classified or extracted, an inference at a time, while no customer waits."""
+    document_work.serve(context())
 
 
 def keep_draft(conversation_id: int) -> None:

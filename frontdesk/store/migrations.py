@@ -850,6 +850,87 @@ def m018_knowledge(db: Database) -> None:
     )
 
 
+@migrations()
+def m019_documents(db: Database) -> None:
+    _statements(
+        db,
+        """
+        -- Many documents given together: one kind of work, one set of options. What has become of it is what its items say.
+        CREATE TABLE document_batches (
+            id INTEGER PRIMARY KEY,
+            public_id TEXT NOT NULL UNIQUE,
+            client_id INTEGER REFERENCES clients ON DELETE CASCADE,
+            token_id INTEGER,
+            kind TEXT NOT NULL CHECK (kind IN ('summary', 'classification', 'extraction')),
+            -- JSON: flows/document_prompts.py
+            options TEXT NOT NULL,
+            -- since when it is this batch's turn
+            turn_at REAL NOT NULL DEFAULT 0,
+            created_at REAL NOT NULL,
+            expires_at REAL NOT NULL,
+            expired_at REAL
+        );
+        CREATE INDEX document_batches_turn ON document_batches (turn_at) WHERE expired_at IS NULL;
+        CREATE INDEX document_batches_age ON document_batches (expires_at);
+
+        -- One document and what is to be done with it, alone or as an item of a batch.
+        CREATE TABLE document_tasks (
+            id INTEGER PRIMARY KEY,
+            public_id TEXT NOT NULL UNIQUE,
+            batch_id INTEGER REFERENCES document_batches ON DELETE CASCADE,
+            position INTEGER NOT NULL DEFAULT 0,
+            -- the sender's own: a file's name, a row's number
+            name TEXT NOT NULL DEFAULT '',
+            client_id INTEGER REFERENCES clients ON DELETE CASCADE,
+            token_id INTEGER,
+            kind TEXT NOT NULL,
+            -- NULL: the batch's
+            options TEXT,
+            -- '': whichever the settings name
+            model TEXT NOT NULL DEFAULT '',
+            state TEXT NOT NULL DEFAULT 'queued'
+                CHECK (state IN ('queued', 'working', 'paused', 'done', 'failed', 'cancelled', 'expired')),
+            -- queued: when it may begin; working: when its lease ends
+            due_at REAL NOT NULL,
+            claim_owner TEXT,
+            -- claims since the last part that was kept, and calls that came to nothing
+            attempts INTEGER NOT NULL DEFAULT 0,
+            failures INTEGER NOT NULL DEFAULT 0,
+            part_bytes INTEGER NOT NULL,
+            parts_done INTEGER NOT NULL DEFAULT 0,
+            parts_total INTEGER NOT NULL,
+            result TEXT,
+            error TEXT,
+            -- the model's own words, where they did not fit the schema
+            first_answer TEXT,
+            second_answer TEXT,
+            seconds REAL NOT NULL DEFAULT 0,
+            created_at REAL NOT NULL,
+            started_at REAL,
+            finished_at REAL,
+            expires_at REAL
+        );
+        CREATE INDEX document_tasks_open ON document_tasks (batch_id, position) WHERE state IN ('queued', 'working');
+        CREATE INDEX document_tasks_batch ON document_tasks (batch_id, position);
+        CREATE INDEX document_tasks_age ON document_tasks (expires_at) WHERE batch_id IS NULL;
+
+        -- Apart, for a row is written anew whenever its state changes.
+        CREATE TABLE document_texts (
+            task_id INTEGER PRIMARY KEY REFERENCES document_tasks ON DELETE CASCADE,
+            text TEXT NOT NULL
+        );
+
+        -- What a long document's parts came to, in order.
+        CREATE TABLE document_parts (
+            task_id INTEGER NOT NULL REFERENCES document_tasks ON DELETE CASCADE,
+            number INTEGER NOT NULL,
+            text TEXT NOT NULL,
+            PRIMARY KEY (task_id, number)
+        ) WITHOUT ROWID
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""
