@@ -507,6 +507,7 @@ def m011_answered_by(db: Database) -> None:
 def m012_kinds(db: Database) -> None:
     """What we send besides texts: its object is in `raw`, as the Cloud API has it, its file in `media`."""
     db.conn.execute("ALTER TABLE messages ADD COLUMN media_id INTEGER")
+    db.conn.execute("CREATE INDEX messages_of_media ON messages (media_id) WHERE media_id IS NOT NULL")
 
 
 @migrations()
