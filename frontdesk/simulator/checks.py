@@ -19,8 +19,8 @@ MOST_BYTES = {"image": 5 << 20, "video": 16 << 20, "audio": 16 << 20, "sticker":
 class Refused(Exception):
     """One of Meta's errors."""
 
-    def __init__(self, code: int, details: str = "", http_status: int | None = None):
-        self.code, self.details, self.http_status = code, details, http_status
+    def __init__(self, code: int, details: str = "", http_status: int | None = None, subcode: int | None = None):
+        self.code, self.details, self.http_status, self.subcode = code, details, http_status, subcode
 
 
 def checked(body: dict[str, Any], key: str, record: Record) -> str:

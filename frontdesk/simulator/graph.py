@@ -39,7 +39,7 @@ def graph_api(config: Config, behaviour: Behaviour, record: Record, webhooks: We
         if not isinstance(body, dict) or body.get("messaging_product") != "whatsapp":
             raise Refused(100, "(#100) The parameter messaging_product is required.")
         if phone_number_id != config.phone_number_id:
-            raise Refused(100, f"Object with ID '{phone_number_id}' does not exist")
+            raise Refused(100, f"Unsupported post request. Object with ID '{phone_number_id}' does not exist", subcode=33)
         if body.get("status") == "read":
             return _read(body)
         return _send(body)
@@ -190,4 +190,6 @@ def _refusal(refused: Refused, record: Record):
         "error_data": {"messaging_product": "whatsapp", "details": refused.details},
         "fbtrace_id": "A" + secrets.token_hex(8),
     }
+    if refused.subcode:
+        error["error_subcode"] = refused.subcode
     return jsonify(error=error), (refused.http_status or HTTP_STATUS.get(refused.code, 400))
