@@ -7,8 +7,8 @@ from functools import cache
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import early, firing, inbound, model_away, reply as replying, sending, suggest as suggesting, sweep as sweeping
-from frontdesk.flows import templates as reading_templates, trying
+from frontdesk.flows import audience, early, firing, inbound, model_away, reply as replying, sending, suggest as suggesting
+from frontdesk.flows import sweep as sweeping, templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
 
 
@@ -65,6 +65,11 @@ def fire_schedules() -> None:
     firing.fire_due(context(), firing.TURN_SECONDS)
 
 
+def read_audience(audience_id: int) -> None:
+    """bulk · an uploaded list or a choice of contacts becomes recipients."""
+    audience.read(context(), audience_id)
+
+
 def sweep() -> None:
     """high · rings for everything that is due and that no job carries."""
     sweeping.sweep(context())
@@ -73,6 +78,13 @@ def sweep() -> None:
 def warm_up() -> None:
     """default · the models are loaded with the options that the answers use."""
     model_away.warm_up(context())
+
+
+def backup() -> None:
+    """bulk · nightly: everything in one file of BACKUP_DIR."""
+    from frontdesk.flows import backup as backing_up  # once a day, and no other process wants it
+
+    backing_up.nightly(context())
 
 
 def refresh_templates() -> None:

@@ -17,6 +17,7 @@ from rq_scheduler import Scheduler
 from frontdesk import queues
 from frontdesk import settings as settings_module
 from frontdesk.settings import Settings
+from frontdesk.store import installation
 
 log = logging.getLogger("scheduler")
 
@@ -54,6 +55,7 @@ def recurring(settings: Settings) -> list[Recurring]:
         Recurring("templates", "jobs.refresh_templates", queue="bulk", every_seconds=TEMPLATES_EVERY_SECONDS),
         # takes away what is over: log-ins, links, idempotency keys, results and figures that are old
         Recurring("clean", "jobs.clean", cron="0 2 * * *"),
+        *([Recurring("backup", "jobs.backup", "bulk", cron="15 3 * * *")] if settings.backup_dir else []),
     ]
 
 
@@ -129,6 +131,7 @@ class Bellringer(Scheduler):
 
 def main() -> None:
     settings = settings_module.load()
+    installation.hold(settings)
     logging.basicConfig(level=settings.log_level.upper(), format="%(message)s")
     logging.getLogger("rq_scheduler").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

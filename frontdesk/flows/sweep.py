@@ -2,7 +2,7 @@
 
 import logging
 
-from frontdesk.flows import api_send, firing, sending, suggest, take_over, trying, waits
+from frontdesk.flows import api_send, audience, firing, sending, suggest, take_over, trying, waits
 from frontdesk.flows.context import Context
 from frontdesk.store import api_tokens, clients, conversations, login_links, measures, models, outbox, schedules, suggestions, tries, user_sessions
 from frontdesk.store.database import transaction
@@ -16,7 +16,8 @@ FIRINGS_KEPT_SECONDS = 400 * 24 * 3600
 
 
 def sweep(context: Context) -> None:
-    """Rings again for: the inbox, abandoned and unproven sends, due sends, schedules and answers, agents' drafts, a model that is away.
+    """Rings again for: the inbox, abandoned and unproven sends, due sends, schedules and answers, agents' drafts, a model that is away,
+    imports that died.
 
     Also what only time brings about: conversations that go back to the bot, customers who are told that it takes long.
     """
@@ -36,6 +37,7 @@ def sweep(context: Context) -> None:
         context.queues.reply(force=not context.queues.depth("default"))
     if _model_should_be_tried(context, now):
         context.queues.warm_up()
+    audience.sweep(context)
 
 
 def _settle_sends(context: Context) -> None:

@@ -589,6 +589,89 @@ def m015_schedules(db: Database) -> None:
     )
 
 
+@migrations()
+def m017_audiences(db: Database) -> None:
+    _statements(
+        db,
+        """
+        -- where numbers without a country code belong (ISO 3166); NULL: the country of the client's own number
+        ALTER TABLE clients ADD COLUMN region TEXT;
+
+        CREATE TABLE contact_tags (
+            client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
+            contact_id INTEGER NOT NULL REFERENCES contacts ON DELETE CASCADE,
+            tag TEXT NOT NULL,
+            PRIMARY KEY (client_id, tag, contact_id)
+        ) WITHOUT ROWID;
+        CREATE INDEX contact_tags_contact ON contact_tags (contact_id);
+        CREATE INDEX contacts_client ON contacts (client_id, id);
+
+        -- Ids are never used again: members of a deleted audience go after it, in small steps.
+        CREATE TABLE audiences (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            public_id TEXT NOT NULL UNIQUE,
+            client_id INTEGER NOT NULL REFERENCES clients,
+            number_id INTEGER REFERENCES numbers,
+            name TEXT NOT NULL,
+            source TEXT NOT NULL CHECK (source IN ('csv', 'paste', 'tag', 'filter')),
+            state TEXT NOT NULL DEFAULT 'wanted' CHECK (state IN ('wanted', 'reading', 'ready', 'failed')),
+            problem TEXT NOT NULL DEFAULT '',
+            -- of a file: its path under DATA_DIR while it is needed, and the country of numbers without a country code
+            file TEXT,
+            region TEXT,
+            -- of tag and filter: which contacts, as JSON (flows/contact_filter.py)
+            filter TEXT,
+            -- every row of the source is one of: a member, bad, a duplicate, opted out, unreachable
+            total_bytes INTEGER NOT NULL DEFAULT 0,
+            read_bytes INTEGER NOT NULL DEFAULT 0,
+            total_rows INTEGER,
+            rows INTEGER NOT NULL DEFAULT 0,
+            good INTEGER NOT NULL DEFAULT 0,
+            bad INTEGER NOT NULL DEFAULT 0,
+            duplicates INTEGER NOT NULL DEFAULT 0,
+            opted_out INTEGER NOT NULL DEFAULT 0,
+            unreachable INTEGER NOT NULL DEFAULT 0,
+            -- the names of the variables, JSON, in the source's order
+            variables TEXT NOT NULL DEFAULT '[]',
+            -- what was found out on the way, for who uploaded it
+            remark TEXT NOT NULL DEFAULT '',
+            checkpoint TEXT,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            lease_owner TEXT,
+            lease_expires_at REAL,
+            created_by INTEGER,
+            created_at REAL NOT NULL,
+            finished_at REAL
+        );
+        CREATE INDEX audiences_client ON audiences (client_id, id);
+        CREATE INDEX audiences_unfinished ON audiences (id) WHERE state IN ('wanted', 'reading');
+
+        -- Positions run from 1 to the audience's `good` without a gap, in the source's order.
+        CREATE TABLE audience_members (
+            audience_id INTEGER NOT NULL,
+            position INTEGER NOT NULL,
+            phone TEXT NOT NULL,
+            contact_id INTEGER,
+            variables TEXT NOT NULL,
+            time_zone TEXT NOT NULL,
+            country TEXT NOT NULL,
+            PRIMARY KEY (audience_id, position)
+        ) WITHOUT ROWID;
+        CREATE UNIQUE INDEX audience_members_phone ON audience_members (audience_id, phone);
+
+        -- Lines that became no members. `line` is that of the file; of contacts, the contact's id.
+        CREATE TABLE audience_bad_lines (
+            audience_id INTEGER NOT NULL,
+            line INTEGER NOT NULL,
+            cause TEXT NOT NULL CHECK (cause IN ('bad', 'opted_out', 'unreachable')),
+            reason TEXT NOT NULL,
+            text TEXT NOT NULL,
+            PRIMARY KEY (audience_id, line)
+        ) WITHOUT ROWID
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""
