@@ -57,6 +57,15 @@ def ring(context: Context) -> None:
             context.bells.schedules_at(earliest, context.now())
 
 
+def look_at_clock(context: Context) -> None:
+    """What fired in the future, because the clock was wrong then, would sleep until its next time after that: set right."""
+    now = context.now()
+    for schedule in schedules.fired_after(context.db, now + IS_LATE_SECONDS):
+        next_at = recurrence.parse(schedule.rule).next_after(now, schedule.time_zone)
+        if next_at < schedule.next_at:
+            schedules.bring_forward(context.db, schedule, next_at)
+
+
 def fire_due(context: Context, most_seconds: float = math.inf) -> int:
     """What is due by now, in batches, for so long. Returns how many were fired, missed or refused."""
     fired, ends_at = 0, time.monotonic() + most_seconds
@@ -91,9 +100,9 @@ def _fire(context: Context, db: sqlite3.Connection, schedule: Schedule, now: flo
     try:
         with savepoint(db):
             return _fire_one(context, db, schedule, now, following)
-    except sqlite3.OperationalError:
-        raise  # the database's fault, not this row's
     except Exception as error:
+        if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
+            raise  # the database's fault, not this row's
         log.exception("schedule %s is broken, and paused", schedule.id)
         words = str(error) if isinstance(error, FrontdeskError) else f"It could not be read ({type(error).__name__})."
         if not schedules.has_fired(db, schedule.id, schedule.next_at):
