@@ -77,7 +77,7 @@ def send() -> None:
 
 def fire_schedules() -> None:
     """high · what people scheduled and is due becomes messages."""
-    firing.fire_due(context())
+    firing.fire_due(context(), firing.TURN_SECONDS)
 
 
 def read_audience(audience_id: int) -> None:

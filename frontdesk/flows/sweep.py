@@ -34,6 +34,7 @@ def sweep(context: Context) -> None:
         context.queues.fetch_media(media_id)
     with transaction(context.db) as db:
         measures.roll_up(db, now)
+    firing.look_at_clock(context)
     firing.ring(context)
     context.queues.send(outbox.to_send(context.db, now))
     if conversations.due(context.db, now, context.settings.lease_seconds, limit=1):

@@ -628,6 +628,7 @@ def m015_schedules(db: Database) -> None:
             words TEXT,
             PRIMARY KEY (schedule_id, due_at)
         ) WITHOUT ROWID;
+        CREATE INDEX schedule_firings_fired ON schedule_firings (fired_at);
         CREATE INDEX schedule_firings_unsent ON schedule_firings (fired_at) WHERE outcome <> 'sent'
         """,
     )
