@@ -14,6 +14,7 @@ from frontdesk.queues.facts import RedisFacts, redis_facts, scheduler_alive, wor
 from frontdesk.queues.inbox import Inbox, InboxEntry
 from frontdesk.queues.limits import Limits, Rate, jittered
 from frontdesk.queues.presence import Presence
+from frontdesk.queues.speeds import Speeds
 from frontdesk.queues.work import QUEUES, FailedJobs, FrontdeskJob, Queues
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Rate",
     "RedisError",
     "RedisFacts",
+    "Speeds",
     "connect",
     "jittered",
     "redis_facts",
