@@ -3,8 +3,10 @@
 import os
 
 from frontdesk import settings as settings_module
+from frontdesk.store import installation
 
 _settings = settings_module.load()
+installation.hold(_settings)
 _host = f"[{_settings.web_host}]" if ":" in _settings.web_host else _settings.web_host
 
 bind = f"{_host}:{_settings.web_port}"

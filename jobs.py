@@ -7,7 +7,8 @@ from functools import cache
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import audience, early, inbound, model_away, reply as replying, sending, suggest as suggesting, sweep as sweeping, trying
+from frontdesk.flows import audience, early, firing, inbound, model_away, reply as replying, sending, suggest as suggesting, sweep as sweeping
+from frontdesk.flows import templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
 
 
@@ -59,6 +60,11 @@ def send() -> None:
         senders().submit(conversation_id)
 
 
+def fire_schedules() -> None:
+    """high · what people scheduled and is due becomes messages."""
+    firing.fire_due(context())
+
+
 def read_audience(audience_id: int) -> None:
     """bulk · an uploaded list or a choice of contacts becomes recipients."""
     audience.read(context(), audience_id)
@@ -72,6 +78,19 @@ def sweep() -> None:
 def warm_up() -> None:
     """default · the models are loaded with the options that the answers use."""
     model_away.warm_up(context())
+
+
+def backup() -> None:
+    """bulk · nightly: everything in one file of BACKUP_DIR."""
+    from frontdesk.flows import backup as backing_up  # once a day, and no other process wants it
+
+    backing_up.nightly(context())
+
+
+def refresh_templates() -> None:
+    """bulk · the accounts' templates as Meta has them now."""
+    context().queues.silence_templates()
+    reading_templates.refresh_all(context())
 
 
 def clean() -> None:

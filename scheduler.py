@@ -17,10 +17,12 @@ from rq_scheduler import Scheduler
 from frontdesk import queues
 from frontdesk import settings as settings_module
 from frontdesk.settings import Settings
+from frontdesk.store import installation
 
 log = logging.getLogger("scheduler")
 
 LOOK_EVERY_SECONDS = 0.2
+TEMPLATES_EVERY_SECONDS = 6 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,15 @@ class Recurring:
 
 
 def recurring(settings: Settings) -> list[Recurring]:
+    """All recurring work. What people schedule is in SQLite (frontdesk/store/schedules.py), and has one bell here, of its earliest."""
     return [
+        # rings again for whatever is due and has no job: messages, sends, answers, schedules; hands conversations back to the bot
         Recurring("sweep", "jobs.sweep", every_seconds=settings.sweep_seconds),
+        # reads the accounts' templates from Meta
+        Recurring("templates", "jobs.refresh_templates", queue="bulk", every_seconds=TEMPLATES_EVERY_SECONDS),
+        # takes away what is over: log-ins, links, idempotency keys, results and figures that are old
         Recurring("clean", "jobs.clean", cron="0 2 * * *"),
+        *([Recurring("backup", "jobs.backup", "bulk", cron="15 3 * * *")] if settings.backup_dir else []),
     ]
 
 
@@ -123,6 +131,7 @@ class Bellringer(Scheduler):
 
 def main() -> None:
     settings = settings_module.load()
+    installation.hold(settings)
     logging.basicConfig(level=settings.log_level.upper(), format="%(message)s")
     logging.getLogger("rq_scheduler").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -45,6 +45,16 @@
     if (seen && !seen.dataset.fixed) seen.value = now;
     if (now > newest && atEnd) toEnd();
     newest = now;
+    showWindow($("recent")?.dataset.window !== "closed");
+  }
+
+  // The 24 hours may begin or end while the page is open.
+  function showWindow(open) {
+    const send = $("send");
+    if (!send || !$("closed-note") || $("closed-note").hidden === open) return;
+    $("closed-note").hidden = open;
+    send.disabled = !open;
+    noteMode(!open);
   }
 
   // --- the composer -------------------------------------------------------------------------------------------------------
@@ -71,6 +81,23 @@
     text().focus();
   }
 
+  // As a note: then Enter keeps it for colleagues and sends nothing.
+  function noteMode(on) {
+    const form = $("composer");
+    if (!form) return;
+    form.toggleAttribute("data-note", on);
+    text().placeholder = on ? "Write a note: only your colleagues see it" : text().dataset.answer;
+  }
+
+  function showFile() {
+    const chip = document.querySelector(".chosen-file"), file = $("file").files[0];
+    chip.hidden = !file;
+    chip.querySelector("span").textContent = file ? `${file.name} · ${size(file.size)}` : "";
+    text().placeholder = file ? "Write something to go with it" : text().dataset.answer;
+    if (file) text().focus();
+  }
+  const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
+
   function resetReply() {
     const form = $("composer");
     if (!form) return;
@@ -78,6 +105,13 @@
     form.querySelector(".replying").hidden = true;
   }
 
+  document.addEventListener("change", (event) => event.target.id === "file" && showFile());
+  document.addEventListener("paste", (event) => {
+    if (event.target.id !== "text" || !event.clipboardData.files.length) return;
+    event.preventDefault();
+    $("file").files = event.clipboardData.files;
+    showFile();
+  });
   document.addEventListener("input", (event) => {
     if (event.target.id !== "text") return;
     typedAt = Date.now();
@@ -119,6 +153,7 @@
     const on = (selector) => event.target.closest(selector);
     if (on("[data-reply]")) replyTo(on("[data-reply]").closest(".bubble"));
     else if (on("[data-no-reply]")) resetReply();
+    else if (on("[data-no-file]")) { $("file").value = ""; showFile(); }
     else if (on("#canned [role=option]")) useCanned(on("[role=option]"));
     else if (on("[data-use-draft]")) { put($("draft-text").textContent); $("suggestion").replaceChildren(); $("suggestion").className = ""; }
     else if (on("[data-drop-draft]")) { $("suggestion").replaceChildren(); $("suggestion").className = ""; text().focus(); }
@@ -135,7 +170,8 @@
     }
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
-      if (!$("send").disabled && text().value.trim()) $("composer").requestSubmit($("send"));
+      const button = $("composer").hasAttribute("data-note") ? $("note") : $("send");
+      if (!button.disabled && (text().value.trim() || $("file").files.length)) $("composer").requestSubmit(button);
     } else if (event.key === "Escape") text().blur();
   }
 
@@ -147,8 +183,8 @@
   };
   const press = (ending) => document.querySelector(`form[action$="${ending}"] button`)?.click();
   const KEYS = {
-    j: () => next(1), k: () => next(-1), "/": () => $("search").focus(), r: () => text()?.focus(),
-    n: () => { text()?.focus(); text()?.setAttribute("placeholder", "Write a note, then choose Note"); },
+    j: () => next(1), k: () => next(-1), "/": () => $("search").focus(), r: () => { if (!$("send")?.disabled) noteMode(false); text()?.focus(); },
+    n: () => { noteMode(true); text()?.focus(); },
     t: () => (document.querySelector('form[action$="/take"]') ? press("/take") : press("/hand-back")),
     e: () => press("/close"), "?": () => $("shortcuts")?.showModal(),
   };

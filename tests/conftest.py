@@ -85,12 +85,14 @@ class ScriptedChannel(CloudChannel):
         super().__init__(1.0)
         self.outcomes = []
         self.sent = []
+        self.contents = []
         self.typing = []
 
-    def send_text(self, sender, to, text, *, callback_data, reply_to_external_id=None):
+    def send(self, sender, to, content, *, callback_data, reply_to_external_id=None, file_id=None):
         from frontdesk.channels import Accepted
 
-        self.sent.append((to, text, callback_data))
+        self.sent.append((to, content.text, callback_data))
+        self.contents.append((content, file_id))
         outcome = self.outcomes.pop(0) if self.outcomes else None
         if isinstance(outcome, Exception):
             raise outcome

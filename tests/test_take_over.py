@@ -146,7 +146,7 @@ def test_closed_it_opens_by_itself_when_the_customer_writes(context):
 @pytest.mark.parametrize(("text", "code"), [("  ", "empty"), ("x" * 4097, "too_long")])
 def test_what_cannot_be_sent_is_refused_and_changes_nothing(context, text, code):
     customer_writes(context, "Hi")
-    with pytest.raises(take_over.CannotAnswer) as refused:
+    with pytest.raises(take_over.CannotSend) as refused:
         take_over.answer_by_person(context, 1, ANA, text)
     assert refused.value.code == code
     assert outbound(context) == [] and conversation(context).state == "bot"
@@ -155,7 +155,7 @@ def test_what_cannot_be_sent_is_refused_and_changes_nothing(context, text, code)
 def test_outside_the_window_an_answer_is_refused_with_the_reason(context, clock):
     customer_writes(context, "Hi")
     clock.forward(24 * 3600 + 1)
-    with pytest.raises(take_over.CannotAnswer, match="template") as refused:
+    with pytest.raises(take_over.CannotSend, match="template") as refused:
         take_over.answer_by_person(context, 1, ANA, "Hello?")
     assert refused.value.code == "window_closed"
 

@@ -202,6 +202,22 @@ class Accepted:
     person: Person | None = None
 
 
+MEDIA_KINDS = ("image", "video", "audio", "document", "sticker")
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One message to send. `kind` is one of the Cloud API's types ("text", "image", "template", "interactive" …).
+
+    `text` is what people and the model read of it, and all there is of a text. `body` is the Cloud API's object of this kind,
+    without the id of a file: that is the sender's number's own, and comes with the call. Other channels send what they can of it.
+    """
+
+    kind: str
+    text: str
+    body: Any = None
+
+
 class Channel(Protocol):
     """One shape for every channel. One instance serves a process and is safe to use from several threads."""
 
@@ -209,10 +225,17 @@ class Channel(Protocol):
         """Every event of one webhook body, in its order. Never raises: what is not understood is a `Rejected`."""
         ...
 
-    def send_text(
-        self, sender: Sender, to: Person, text: str, *, callback_data: str, reply_to_external_id: str | None = None
+    def send(
+        self,
+        sender: Sender,
+        to: Person,
+        content: Content,
+        *,
+        callback_data: str,
+        reply_to_external_id: str | None = None,
+        file_id: str | None = None,
     ) -> Accepted:
-        """One API call. Raises a `SendError` of frontdesk.errors, nothing else."""
+        """One API call. `file_id`: the provider's name for the content's file. Raises a `SendError` of frontdesk.errors, nothing else."""
         ...
 
     def show_typing(self, sender: Sender, inbound_external_id: str) -> None:

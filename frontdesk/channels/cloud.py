@@ -9,7 +9,7 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from frontdesk.channels import Accepted, Event, Person, ProviderError, Sender
+from frontdesk.channels import MEDIA_KINDS, Accepted, Content, Event, Person, ProviderError, Sender
 from frontdesk.channels.cloud_errors import error_for, error_for_status, provider_error
 from frontdesk.channels.cloud_people import named, person
 from frontdesk.channels.cloud_webhook import parse
@@ -30,24 +30,28 @@ class CloudChannel:
     def parse(self, body: bytes) -> list[Event]:
         return parse(body)
 
-    def send_text(
-        self, sender: Sender, to: Person, text: str, *, callback_data: str, reply_to_external_id: str | None = None
+    def send(
+        self,
+        sender: Sender,
+        to: Person,
+        content: Content,
+        *,
+        callback_data: str,
+        reply_to_external_id: str | None = None,
+        file_id: str | None = None,
     ) -> Accepted:
-        """`text` of at most 4096 characters. A phone number is used where there is one: Meta prefers `to` as well.
-
-        A link gets its preview, as it does when a person sends one; without a link the switch means nothing, and stays off.
-        """
+        """A phone number is used where there is one: Meta prefers `to` as well."""
         payload = {
             "messaging_product": "whatsapp",
             "recipient_type": "individual",
             **_address(to),
-            "type": "text",
-            "text": {"body": text, "preview_url": bool(_LINK.search(text))},
+            "type": content.kind,
+            content.kind: _object_of(content, file_id),
             "biz_opaque_callback_data": callback_data,
         }
-        if reply_to_external_id is not None:
+        if reply_to_external_id is not None and content.kind != "reaction":
             payload["context"] = {"message_id": reply_to_external_id}
-        return _accepted(self._call(sender, payload, hide=text))
+        return _accepted(self._call(sender, payload, hide=content.text))
 
     def show_typing(self, sender: Sender, inbound_external_id: str) -> None:
         payload = {
@@ -85,6 +89,31 @@ def _address(to: Person) -> dict[str, str]:
     if not named(to):
         raise Permanent("the recipient has neither a phone number nor a user id")
     return {"to": to.phone} if to.phone else {"recipient": to.user_id}
+
+
+def _object_of(content: Content, file_id: str | None) -> Any:
+    """A link in a text gets its preview, as it does when a person sends one; without a link the switch means nothing, and stays off."""
+    if content.body is None:
+        return {"body": content.text, "preview_url": bool(_LINK.search(content.text))}
+    if content.kind in MEDIA_KINDS:
+        return {**content.body, "id": file_id}
+    return _with_header_file(content.body, file_id) if file_id else content.body
+
+
+def _with_header_file(body: dict[str, Any], file_id: str) -> dict[str, Any]:
+    """Templates and buttons carry their file in the header, which names its kind."""
+    if "components" in body:
+        return {**body, "components": [_component_with_file(component, file_id) for component in body["components"]]}
+    header = body["header"]
+    return {**body, "header": {**header, header["type"]: {**header.get(header["type"], {}), "id": file_id}}}
+
+
+def _component_with_file(component: dict[str, Any], file_id: str) -> dict[str, Any]:
+    if component["type"] != "header":
+        return component
+    [parameter] = component["parameters"]
+    kind = parameter["type"]
+    return {**component, "parameters": [{**parameter, kind: {**parameter.get(kind, {}), "id": file_id}}]}
 
 
 def _judged(answer: Answer, secrets: tuple[str, ...]) -> dict[str, Any]:

@@ -12,6 +12,10 @@ from frontdesk.channels.wire import Bearer
 from frontdesk.errors import Temporary
 
 
+TEMPLATE_FIELDS = "id,name,language,status,category,parameter_format,components,rejected_reason,quality_score"
+MOST_TEMPLATE_PAGES = 100  # of 100; an account has 6,000 templates at most
+
+
 @dataclass(frozen=True, slots=True)
 class NumberFacts:
     """`server_time`: the provider's clock when it answered (UTC epoch seconds), None where it did not say."""
@@ -40,11 +44,49 @@ def subscribed_apps(sender: Sender, timeout_seconds: float = 10) -> list[str]:
     return [str(app.get("whatsapp_business_api_data", app).get("name", "")) for app in apps or [] if isinstance(app, dict)]
 
 
-def _get(sender: Sender, path: str, fields: str, timeout_seconds: float) -> tuple[dict[str, Any], Any]:
+def message_templates(sender: Sender, timeout_seconds: float = 20) -> list[dict[str, Any]]:
+    """Every template of the account, in the columns of store/templates.py. Raises SendError.
+
+    Half a list is none: the templates it lacks would look deleted.
+    """
+    found, after = [], ""
+    for _ in range(MOST_TEMPLATE_PAGES):
+        data, _ = _get(sender, f"{sender.account_id}/message_templates", TEMPLATE_FIELDS, timeout_seconds, after=after, limit="100")
+        found += [template for raw in _list(data, "data") if (template := _template(raw))]
+        paging = data.get("paging") if isinstance(data.get("paging"), dict) else {}
+        following = (paging.get("cursors") or {}).get("after") if "next" in paging else None
+        if not following:
+            return found
+        after = str(following)
+    raise Temporary(f"the list of templates has more than {MOST_TEMPLATE_PAGES} pages")
+
+
+def _template(raw: Any) -> dict[str, Any] | None:
+    if not isinstance(raw, dict) or not all(isinstance(raw.get(key), str) for key in ("name", "language", "status")):
+        return None
+    quality = raw.get("quality_score")
+    return {
+        "external_id": str(raw.get("id") or "") or None,
+        "name": raw["name"],
+        "language": raw["language"],
+        "status": raw["status"].upper(),
+        "category": str(raw.get("category") or "").upper(),
+        "parameter_format": str(raw.get("parameter_format") or "POSITIONAL").upper(),
+        "components": [part for part in _list(raw, "components") if isinstance(part, dict)],
+        "reason": reason if (reason := str(raw.get("rejected_reason") or "")) not in ("", "NONE") else None,
+        "quality": str(quality.get("score") or "") or None if isinstance(quality, dict) else None,
+    }
+
+
+def _list(data: dict[str, Any], key: str) -> list[Any]:
+    return data[key] if isinstance(data.get(key), list) else []
+
+
+def _get(sender: Sender, path: str, fields: str, timeout_seconds: float, **more: str) -> tuple[dict[str, Any], Any]:
     try:
         response = requests.get(
             f"{sender.base_url.rstrip('/')}/{sender.version}/{path}",
-            params={"fields": fields} if fields else {},
+            params={name: value for name, value in {"fields": fields, **more}.items() if value},
             auth=Bearer(sender.access_token),
             timeout=timeout_seconds,
             allow_redirects=False,

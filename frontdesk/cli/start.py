@@ -19,7 +19,7 @@ from frontdesk.errors import FrontdeskError, SettingsError
 from frontdesk.flows import first_run, links
 from frontdesk.flows.diagnosis import model_notice
 from frontdesk.settings import ROOT, Settings
-from frontdesk.store import database
+from frontdesk.store import database, installation
 
 REDIS_TIMEOUT_SECONDS = 3
 LEFTOVER_SECONDS = 10
@@ -29,14 +29,15 @@ LEFTOVER_SECONDS = 10
 def start() -> None:
     """Start everything in the foreground; Ctrl-C stops it."""
     settings = settings_module.load()
-    lock = _only_one(settings)
+    locks = [_only_one(settings), installation.hold(settings)]
     _check_ports(settings)
     _check_redis(settings)
     prepare(settings)
     for line in [*welcome(settings), *first_login(settings), model_notice(settings)]:
         if line:
             click.echo(line)
-    os.set_inheritable(lock, True)
+    for lock in locks:
+        os.set_inheritable(lock, True)
     os.chdir(ROOT)
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "frontdesk.processes"])

@@ -2,30 +2,44 @@
 
 import hashlib
 import json
+import sqlite3
 from dataclasses import dataclass
 
+from frontdesk.channels import Person
 from frontdesk.errors import FrontdeskError
+from frontdesk.flows import outgoing, writing
+from frontdesk.flows.contents import Sendable
 from frontdesk.flows.context import Context
-from frontdesk.store import api_tokens, conversations, listing, outbox
+from frontdesk.flows.outgoing import CannotSend
+from frontdesk.store import api_tokens, contacts, conversations, listing, numbers, outbox
 from frontdesk.store.api_tokens import ApiToken
 from frontdesk.store.database import transaction
 
 KEY_KEPT_SECONDS = 24 * 3600
 
+# Everything else that cannot be sent is a request that will never do: 422.
+STATUS = {"unknown_media": 404, "unknown_message": 404, "unknown_template": 404}
+
 
 class Refused(FrontdeskError):
-    """`status` is HTTP's. Nothing was queued."""
+    """`status` is HTTP's. Nothing was queued. `more`: what the error says besides code, message and field."""
 
-    def __init__(self, status: int, code: str, words: str, field: str | None = None):
-        self.status, self.code, self.field = status, code, field
+    def __init__(self, status: int, code: str, words: str, field: str | None = None, more: dict | None = None):
+        self.status, self.code, self.field, self.more = status, code, field, more or {}
         super().__init__(words)
+
+    @classmethod
+    def because(cls, error: CannotSend, field: str | None) -> "Refused":
+        more = {"templates": [{"name": name, "language": language} for name, language in error.templates]} if error.templates else None
+        return cls(STATUS.get(error.code, 422), error.code, str(error), field, more)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Either a conversation's id or a phone number (digits) says to whom."""
+    """Either a conversation's id or a phone number (digits) says to whom. `field`: where in the request the message stands."""
 
-    text: str
+    message: Sendable
+    field: str
     conversation_id: int | None = None
     phone: str | None = None
     number_id: int | None = None
@@ -36,20 +50,14 @@ def send(context: Context, token: ApiToken, wanted: Wanted, key: str | None) -> 
     """The task's id. The same `key` with the same request gives the same id and queues nothing. Raises Refused."""
     asked = hashlib.sha256(repr(wanted).encode("utf-8", "surrogatepass")).hexdigest()
     with transaction(context.db) as db:
-        if key and (known := api_tokens.answered(db, token.id, key)):
-            if known[0] != asked:
-                raise Refused(409, "idempotency_conflict", "This Idempotency-Key was used for another request.")
-            return json.loads(known[2])
+        if key and (known := known_answer(db, token, key, asked)):
+            return json.loads(known)
         conversation = _conversation(context, db, token, wanted)
-        message_id = outbox.queue_text(
-            db,
-            conversation.id,
-            conversation.number_id,
-            wanted.text,
-            purpose="api",
-            now=context.now(),
-            reply_to_external_id=wanted.reply_to_external_id,
-        )
+        try:
+            ready = writing.outgoing(context, db, conversation.number_id, wanted.message, wanted.reply_to_external_id)
+            message_id = outgoing.queue(context, db, conversation, ready, purpose="api")
+        except CannotSend as error:
+            raise Refused.because(error, _field(wanted, error)) from None
         task_id = outbox.public_id(db, message_id)
         if key:
             api_tokens.remember(db, token.id, key, asked, 202, json.dumps(task_id), context.now())
@@ -58,16 +66,50 @@ def send(context: Context, token: ApiToken, wanted: Wanted, key: str | None) -> 
     return task_id
 
 
-def _conversation(context: Context, db, token: ApiToken, wanted: Wanted) -> conversations.Conversation:
-    id_, field = wanted.conversation_id, "conversation_id"
-    if id_ is None:
-        field = "phone_number"
-        id_ = listing.conversation_with(db, wanted.phone, number_id=wanted.number_id, client_id=token.client_id)
-        if id_ is None:
-            raise Refused(422, "window_closed", "This person has not written yet: only a template could go out.", field)
-    elif listing.conversation(db, id_, client_id=token.client_id) is None:
-        raise Refused(404, "not_found", "There is no such conversation.", field)
-    conversation = conversations.get(db, id_)
-    if (conversation.window_closes_at or 0) <= context.now():
-        raise Refused(422, "window_closed", "The customer last wrote over 24 hours ago: only a template may go out.", field)
-    return conversation
+def _field(wanted: Wanted, error: CannotSend) -> str | None:
+    """Where in the request it is wrong: in the message, or whom it goes to."""
+    if error.code in ("window_closed", "opted_out"):
+        return "phone_number" if wanted.conversation_id is None else "conversation_id"
+    return error.field if error.field == "reply_to" else ".".join(filter(None, (wanted.field, error.field)))
+
+
+def known_answer(db: sqlite3.Connection, token: ApiToken, key: str, asked: str) -> str | None:
+    """What was answered to the same request under this key. Raises Refused where the request was another."""
+    known = api_tokens.answered(db, token.id, key)
+    if known is None:
+        return None
+    if known[0] != asked:
+        raise Refused(409, "idempotency_conflict", "This Idempotency-Key was used for another request.")
+    return known[2]
+
+
+def _conversation(context: Context, db: sqlite3.Connection, token: ApiToken, wanted: Wanted) -> conversations.Conversation:
+    if wanted.conversation_id is not None:
+        if listing.conversation(db, wanted.conversation_id, client_id=token.client_id) is None:
+            raise Refused(404, "not_found", "There is no such conversation.", "conversation_id")
+        return conversations.get(db, wanted.conversation_id)
+    known = listing.conversation_with(db, wanted.phone, number_id=wanted.number_id, client_id=token.client_id)
+    return conversations.get(db, known if known is not None else _begun(context, db, token, wanted))
+
+
+def _begun(context: Context, db: sqlite3.Connection, token: ApiToken, wanted: Wanted) -> int:
+    """A conversation with somebody who has never written: only a template can open it."""
+    number_id = _number(db, token, wanted)
+    if wanted.message.kind != "template":
+        error = outgoing.window_closed(db, number_id, words="This person has not written yet.")
+        raise Refused.because(error, "phone_number")
+    contact_id = contacts.resolve(db, numbers.get(db, number_id).client_id, Person(phone=wanted.phone), context.now())
+    return conversations.of(db, number_id, contact_id, context.now())
+
+
+def _number(db: sqlite3.Connection, token: ApiToken, wanted: Wanted) -> int:
+    if wanted.number_id is not None:
+        if not listing.number_is_of(db, wanted.number_id, client_id=token.client_id):
+            raise Refused(404, "not_found", "There is no such number.", "number_id")
+        return wanted.number_id
+    found = listing.numbers(db, client_id=token.client_id, after=0, limit=2)
+    if not found:
+        raise Refused(404, "not_found", "This token's client has no number.", "number_id")
+    if len(found) != 1:
+        raise Refused(422, "invalid", "Say which of your numbers it goes out from.", "number_id")
+    return found[0]["id"]

@@ -20,7 +20,7 @@ from frontdesk.channels import (
     Rejected,
     StatusChange,
 )
-from frontdesk.flows import sending, take_over
+from frontdesk.flows import sending, take_over, templates
 from frontdesk.flows.context import Context
 from frontdesk.flows.person_words import asks_for_person
 from frontdesk.queues import InboxEntry
@@ -41,6 +41,7 @@ class Consequences:
 
     to_answer: set[int] = field(default_factory=set)
     to_send: set[int] = field(default_factory=set)
+    templates_changed: bool = False
     aftermaths: list[sending.Aftermath] = field(default_factory=list)
 
 
@@ -74,6 +75,8 @@ def ring(context: Context, consequences: Consequences) -> None:
     if later and context.settings.early_start and not context.queues.depth("default"):
         _begin_early(context, later)
     context.queues.send(consequences.to_send)
+    if consequences.templates_changed:
+        context.queues.refresh_templates()
     for aftermath in consequences.aftermaths:
         aftermath.carry_out(context)
 
@@ -90,8 +93,10 @@ def _record(context: Context, db: sqlite3.Connection, entry: InboxEntry, consequ
     except Exception as error:  # parse() promises not to; if it does, this body must not hold up the inbox for ever
         log.exception("webhook %s could not be parsed", entry.id)
         parsed = [Rejected(f"could not be parsed: {type(error).__name__}", _readable(entry.body))]
+    if entry.origin != entry.id:
+        events.taken_in_again(db, entry.origin, context.now())
     for index, event in enumerate(parsed):
-        key = f"{entry.id}:{index}"
+        key = f"{entry.origin}:{index}"
         try:
             with savepoint(db):
                 _record_event(context, db, entry, key, event, consequences)
@@ -118,7 +123,8 @@ def _record_event(
         return
     number = event.number_external_id and numbers.find(db, entry.channel, event.number_external_id)
     if isinstance(event, AccountEvent):
-        events.keep_account_event(db, key, number.id if number else None, event, entry.received_at)
+        events.keep_account_event(db, entry.origin, number.id if number else None, event, entry.received_at)
+        consequences.templates_changed |= templates.record_event(db, event)
         return
     if not number:
         reason = f"unknown phone_number_id {event.number_external_id}"

@@ -11,7 +11,7 @@ import time
 import uuid
 from dataclasses import dataclass
 
-from frontdesk.channels import StatusChange
+from frontdesk.channels import Sender, StatusChange
 from frontdesk.errors import (
     FrontdeskError,
     NumberStopped,
@@ -86,11 +86,11 @@ def _lease_seconds(context: Context) -> float:
     return context.settings.graph_timeout_seconds + context.settings.lease_seconds
 
 
-def deliver(context: Context, message: Outbound) -> None:
-    """One call for a claimed message, and the row that says what came of it."""
+def deliver(context: Context, message: Outbound, file_id: str | None = None) -> None:
+    """One call for a claimed message, and the row that says what came of it. `file_id`: the provider's name for its file."""
     db = context.db
     try:
-        accepted = _call(context, message)
+        accepted = _call(context, message, file_id)
     except SendError as error:
         with transaction(db):
             aftermath = record_failure(context, db, message, error, context.now())
@@ -104,22 +104,26 @@ def deliver(context: Context, message: Outbound) -> None:
     log.info("message %s attempt %s: sent", message.id, message.attempt)
 
 
-def _call(context: Context, message: Outbound):
+def _call(context: Context, message: Outbound, file_id: str | None):
     conversation = conversations.get(context.db, message.conversation_id)
-    if (conversation.window_closes_at or 0) <= context.now():
+    if message.kind != "template" and (conversation.window_closes_at or 0) <= context.now():
         raise WindowClosed("Over 24 hours since the customer's last message: only a template may be sent", code=131047)
     number = numbers.get(context.db, message.number_id)
-    try:
-        sender = numbers.sender(number, context.settings)
-    except FrontdeskError as error:
-        raise NumberStopped(str(error)) from None
-    return context.channel(number.channel).send_text(
-        sender,
+    return context.channel(number.channel).send(
+        _sender(context, number),
         contacts.person(context.db, conversation.contact_id),
-        message.text,
+        message.content,
         callback_data=message.callback_data,
         reply_to_external_id=message.reply_to_external_id,
+        file_id=file_id,
     )
+
+
+def _sender(context: Context, number: numbers.Number) -> Sender:
+    try:
+        return numbers.sender(number, context.settings)
+    except FrontdeskError as error:
+        raise NumberStopped(str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)

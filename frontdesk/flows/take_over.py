@@ -5,10 +5,12 @@ writing the bot's answer is broken (so that it cannot be kept), and what the bot
 """
 
 import sqlite3
+from collections.abc import Callable
 
-from frontdesk.errors import FrontdeskError
-from frontdesk.flows import waits
+from frontdesk.channels import Content
+from frontdesk.flows import outgoing, waits
 from frontdesk.flows.context import Context
+from frontdesk.flows.outgoing import CannotSend, Outgoing
 from frontdesk.store import clients, conversations, drafts, messages, notes, numbers, outbox
 from frontdesk.store.clients import Client
 from frontdesk.store.conversations import Conversation
@@ -21,15 +23,11 @@ LONGEST_NOTE = 4000
 ASKED = "asked"
 
 
-class CannotAnswer(FrontdeskError):
-    """A person's answer was refused, and nothing was queued: `code` for programs, the words for people."""
-
-    def __init__(self, code: str, words: str):
-        self.code = code
-        super().__init__(words)
+# What a person wants to send, made once the conversation is known. Inside the transaction; raises CannotSend.
+Prepare = Callable[[sqlite3.Connection, Conversation], Outgoing]
 
 
-class SomebodyAnswered(CannotAnswer):
+class SomebodyAnswered(CannotSend):
     """Somebody else of the business wrote here since the page was looked at."""
 
     def __init__(self):
@@ -46,50 +44,60 @@ def answer_by_person(
     seen_message_id: int | None = None,
     anyway: bool = False,
 ) -> int:
-    """Queue what an agent wrote, and take the conversation over. Returns the message's id. Raises CannotAnswer.
+    """Queue what an agent wrote, and take the conversation over. As `send_by_person`."""
+    text = text.strip()
+    if not text:
+        raise CannotSend("empty", "Write something first.")
+    if len(text) > LONGEST_TEXT:
+        raise CannotSend("too_long", f"That is {len(text):,} characters; WhatsApp takes {LONGEST_TEXT:,} at most.")
+    content = Content("text", text)
+    return send_by_person(
+        context,
+        conversation_id,
+        user_id,
+        lambda db, conversation: Outgoing(content, reply_to_external_id=reply_to_external_id),
+        seen_message_id=seen_message_id,
+        anyway=anyway,
+    )
+
+
+def send_by_person(
+    context: Context, conversation_id: int, user_id: int, prepare: Prepare, *, seen_message_id: int | None = None, anyway: bool = False
+) -> int:
+    """Queue an agent's message of any kind, and take the conversation over. Returns the message's id. Raises CannotSend.
 
     `seen_message_id`: the newest message on the agent's screen. What a colleague wrote after it stops the answer once, unless
     `anyway`; what the customer wrote after it still waits.
     """
-    text = text.strip()
-    if not text:
-        raise CannotAnswer("empty", "Write something first.")
-    if len(text) > LONGEST_TEXT:
-        raise CannotAnswer("too_long", f"That is {len(text):,} characters; WhatsApp takes {LONGEST_TEXT:,} at most.")
     with transaction(context.db) as db:
-        conversation, client = _open(context, db, conversation_id)
+        conversation = _known(db, conversation_id)
         seen = None if anyway else seen_message_id
         if seen is not None and messages.of_other_people_since(db, conversation_id, seen, user_id):
             raise SomebodyAnswered
-        take_from_bot(context, db, conversation_id, client, user_id)
+        message_id = outgoing.queue(context, db, conversation, prepare(db, conversation), purpose="person", user_id=user_id)
+        take_from_bot(context, db, conversation_id, _client(context, db, conversation), user_id)
         messages.answered_by_person(db, conversation_id, seen_message_id=seen)
         _person_came(db, conversation_id)
-        message_id = outbox.queue_text(
-            db,
-            conversation_id,
-            conversation.number_id,
-            text,
-            purpose="person",
-            now=context.now(),
-            reply_to_external_id=reply_to_external_id,
-            user_id=user_id,
-        )
     with context.ringing():
         context.queues.send([conversation_id])
     return message_id
 
 
-def _open(context: Context, db: sqlite3.Connection, conversation_id: int) -> tuple[Conversation, Client]:
-    """The conversation, if something may be written in it now."""
+def react(context: Context, conversation_id: int, user_id: int, prepare: Prepare) -> int:
+    """An emoji on a customer's message answers nothing: the bot goes on. Raises CannotSend."""
+    with transaction(context.db) as db:
+        conversation = _known(db, conversation_id)
+        message_id = outgoing.queue(context, db, conversation, prepare(db, conversation), purpose="person", user_id=user_id)
+    with context.ringing():
+        context.queues.send([conversation_id])
+    return message_id
+
+
+def _known(db: sqlite3.Connection, conversation_id: int) -> Conversation:
     conversation = conversations.get(db, conversation_id)
     if conversation is None:
-        raise CannotAnswer("unknown", "This conversation is not here.")
-    if (conversation.window_closes_at or 0) <= context.now():
-        raise CannotAnswer(
-            "window_closed",
-            "The customer last wrote over 24 hours ago: WhatsApp allows only a template now, until they write again.",
-        )
-    return conversation, _client(context, db, conversation)
+        raise CannotSend("unknown", "This conversation is not here.")
+    return conversation
 
 
 def _client(context: Context, db: sqlite3.Connection, conversation: Conversation) -> Client:
@@ -186,8 +194,8 @@ def close(context: Context, conversation_id: int) -> None:
 def add_note(context: Context, conversation_id: int, user_id: int, text: str) -> int:
     text = text.strip()
     if not text:
-        raise CannotAnswer("empty", "Write something first.")
+        raise CannotSend("empty", "Write something first.")
     if len(text) > LONGEST_NOTE:
-        raise CannotAnswer("too_long", f"That is {len(text):,} characters; a note has {LONGEST_NOTE:,} at most.")
+        raise CannotSend("too_long", f"That is {len(text):,} characters; a note has {LONGEST_NOTE:,} at most.")
     with transaction(context.db) as db:
         return notes.add(db, conversation_id, user_id, text, context.now())

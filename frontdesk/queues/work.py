@@ -19,6 +19,9 @@ QUEUES = ("high", "default", "documents", "bulk")
 REPLY_BELL = "replies:rung"
 REPLY_BELL_SECONDS = 60  # one job waits behind an answer that takes this long, not one for each customer
 
+TEMPLATES_BELL = "templates:rung"
+TEMPLATES_BELL_SECONDS = 60
+
 SENDS = "sends"
 SEND_BELL = "sends:rung"
 SEND_BELL_SECONDS = 5
@@ -147,6 +150,14 @@ class Queues:
             failure_ttl=FAILURE_TTL_SECONDS,
             at_front=at_front,
         )
+
+    def refresh_templates(self) -> None:
+        """A rejected campaign brings a webhook for each template: one reading serves those of the next seconds."""
+        if self.redis.set(TEMPLATES_BELL, 1, nx=True, ex=TEMPLATES_BELL_SECONDS):
+            self.put("bulk", "jobs.refresh_templates", "templates")
+
+    def silence_templates(self) -> None:
+        self.redis.delete(TEMPLATES_BELL)
 
     def depth(self, queue: str) -> int:
         return self.redis.llen(self._queues[queue].key)

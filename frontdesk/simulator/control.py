@@ -5,6 +5,7 @@ POST   /simulator/api/messages    {"from"?, "user_id"?, "name"?, "type", "text"?
 POST   /simulator/api/pictures    multipart `file`, form `from` or `user_id`, `caption`? → {"id", "key"}
 POST   /simulator/api/webhooks    {"body_base64" | "json", "times"?, "concurrency"?, "signature"?: "absent" | "wrong" | "sha256=…"}
                                   → {"statuses": [200, …]}, each posted once
+POST   /simulator/api/templates   {"name", "language", "event": a status of Meta's, "reason"?} → {"status"}: changed, and told by webhook
 GET    /simulator/api/sends?after=SEQ      {"sends": [{seq, at, wamid, to, recipient, type, payload, callback_data, answer_lost}]}
 GET    /simulator/api/calls?after=SEQ      {"calls": [{seq, at, kind: send|refused|typing|read, to?, message_id?, code}]}
 GET    /simulator/api/webhooks?after=SEQ   {"webhooks": [{seq, at, kind, status, ms, bytes}]}
@@ -91,6 +92,13 @@ def control_api(behaviour: Behaviour, record: Record, webhooks: Webhooks) -> Blu
 
         with ThreadPoolExecutor(int(asked.get("concurrency", 1))) as pool:
             return jsonify(statuses=list(pool.map(post, range(times))))
+
+    @api.post("/templates")
+    def change_template():
+        asked = request.get_json()
+        template = next(one for one in record.templates if (one["name"], one["language"]) == (asked["name"], asked["language"]))
+        template["status"] = asked["event"]
+        return jsonify(status=webhooks.post_now(webhooks.template_event(template, asked.get("reason", "NONE")), "template"))
 
     @api.get("/<kind>")
     def read(kind: str):

@@ -9,24 +9,17 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
+from frontdesk.simulator import checks
 from frontdesk.simulator.behaviour import Behaviour
+from frontdesk.simulator.checks import Refused
 from frontdesk.simulator.config import Config
 from frontdesk.simulator.record import Record
 from frontdesk.simulator.webhooks import Webhooks
 
-LONGEST_TEXT = 4096
-LONGEST_CALLBACK_DATA = 512
 MEDIA_SECONDS = 5 * 60
+LARGEST_TEMPLATE_PAGE = 2  # so that every reader has to turn pages
 # Meta answers these with 401 or 403; every other error of ours is a 400.
 HTTP_STATUS = {0: 401, 190: 401, 3: 403, 10: 403, 4: 429, 80007: 429, 130429: 429, 131056: 429, 1: 500, 2: 503, 131000: 500, 131016: 503, 133004: 503}
-KINDS = ("text", "image", "video", "audio", "document", "sticker", "location", "contacts", "reaction", "template", "interactive")
-MEDIA_KINDS = ("image", "video", "audio", "document", "sticker")
-
-
-class Refused(Exception):
-    def __init__(self, code: int, details: str = "", http_status: int | None = None):
-        self.code, self.details = code, details
-        self.http_status = http_status or HTTP_STATUS.get(code, 400)
 
 
 def graph_api(config: Config, behaviour: Behaviour, record: Record, webhooks: Webhooks) -> Blueprint:
@@ -62,10 +55,10 @@ def graph_api(config: Config, behaviour: Behaviour, record: Record, webhooks: We
     def _send(body: dict[str, Any]):
         key = str(body.get("to") or body.get("recipient") or "")
         _nap(behaviour, key)
-        kind = _checked(body, key)
+        kind = checks.checked(body, key, record)
         error = behaviour.next_error(key)
         if error:
-            raise Refused(error["code"], "Simulated", error.get("http_status"))
+            raise Refused(error["code"], "Simulated", error.get("http_status") or HTTP_STATUS.get(error["code"], 400))
         if behaviour.windows and kind != "template" and not record.window_is_open(key):
             raise Refused(131047, "Message failed to send because more than 24 hours have passed since the customer last replied.")
         if behaviour.limits and (code := record.over_limit(key, behaviour.messages_per_second)):
@@ -154,49 +147,21 @@ def graph_api(config: Config, behaviour: Behaviour, record: Record, webhooks: We
 
     @api.get("/<version>/<account_id>/message_templates")
     def templates(version: str, account_id: str):
-        start, size = int(request.args.get("after", 0)), int(request.args.get("limit", 2))
-        page = TEMPLATES[start : start + size]
-        paging = {"cursors": {"after": str(start + size)}} if start + size < len(TEMPLATES) else {}
+        if account_id != config.account_id:
+            raise Refused(100, f"Object with ID '{account_id}' does not exist")
+        start, size = int(request.args.get("after") or 0), min(int(request.args.get("limit", 25)), LARGEST_TEMPLATE_PAGE)
+        page = record.templates[start : start + size]
+        paging = {"cursors": {"before": str(start), "after": str(start + size)}}
+        if start + size < len(record.templates):
+            paging["next"] = f"{request.base_url}?after={start + size}"
         return jsonify(data=page, paging=paging)
 
     return api
 
 
-def _body(text: str) -> list[dict[str, Any]]:
-    return [{"type": "BODY", "text": text}]
-
-
-TEMPLATES = [
-    {"id": "1", "name": "hello_world", "language": "en_US", "status": "APPROVED", "category": "UTILITY", "components": _body("Hello!")},
-    {"id": "2", "name": "order_ready", "language": "en", "status": "APPROVED", "category": "UTILITY", "components": _body("{{1}}, your order {{2}} is ready.")},
-    {"id": "3", "name": "spring_sale", "language": "en", "status": "PAUSED", "category": "MARKETING", "components": _body("Everything 20 % off.")},
-]  # fmt: skip
-
-
 def _nap(behaviour: Behaviour, key: str) -> None:
     if behaviour.latency_ms and behaviour.latency_to in (None, key):
         time.sleep(behaviour.latency_ms / 1000)
-
-
-def _checked(body: dict[str, Any], key: str) -> str:
-    """The message's type, once all is as Meta wants it. Raises Refused."""
-    kind = body.get("type", "text")
-    if not key:
-        raise Refused(100, "(#100) The parameter to is required.")
-    if kind not in KINDS or not isinstance(body.get(kind), (dict, list)):
-        raise Refused(131009, f"Parameter value is not valid: {kind}")
-    if len(str(body.get("biz_opaque_callback_data", ""))) > LONGEST_CALLBACK_DATA:
-        raise Refused(100, "Param biz_opaque_callback_data must be at most 512 characters long.")
-    content = body[kind]
-    if kind == "text" and not str(content.get("body", "")).strip():
-        raise Refused(131008, "Required parameter is missing: text.body")
-    if kind == "text" and len(content["body"]) > LONGEST_TEXT:
-        raise Refused(100, "Param text['body'] must be at most 4096 characters long.")
-    if kind in MEDIA_KINDS and not (content.get("id") or content.get("link")):
-        raise Refused(131008, f"Required parameter is missing: {kind}.id or {kind}.link")
-    if kind == "template" and not (content.get("name") and (content.get("language") or {}).get("code")):
-        raise Refused(131008, "Required parameter is missing: template.name or template.language.code")
-    return kind
 
 
 def _cut_connection() -> Response:
@@ -218,4 +183,4 @@ def _refusal(refused: Refused, record: Record):
         "error_data": {"messaging_product": "whatsapp", "details": refused.details},
         "fbtrace_id": "A" + secrets.token_hex(8),
     }
-    return jsonify(error=error), refused.http_status
+    return jsonify(error=error), (refused.http_status or HTTP_STATUS.get(refused.code, 400))

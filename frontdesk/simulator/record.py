@@ -1,10 +1,13 @@
 """What happened, exactly: tests count from here. Everything is kept until reset, except what only the phone page needs."""
 
+import copy
 import itertools
 import threading
 import time
 from collections import defaultdict, deque
 from typing import Any
+
+from frontdesk.simulator.message_templates import TEMPLATES
 
 PHONE_LINES = 300
 LOG_LINES = 5000
@@ -29,6 +32,7 @@ class Record:
             self.lines: dict[str, deque[dict[str, Any]]] = defaultdict(lambda: deque(maxlen=PHONE_LINES))
             self.line_of: dict[str, dict[str, Any]] = {}
             self.media: dict[str, dict[str, Any]] = {}
+            self.templates: list[dict[str, Any]] = copy.deepcopy(TEMPLATES)
             self.typing: dict[str, float] = {}
             self.last_inbound: dict[str, float] = {}
             self.inbound_of: dict[str, str] = {}

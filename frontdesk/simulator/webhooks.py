@@ -95,6 +95,13 @@ class Webhooks:
         change = {"field": "messages", "value": {"messaging_product": "whatsapp", "metadata": metadata, **value}}
         return {"object": "whatsapp_business_account", "entry": [{"id": self.config.account_id, "changes": [change]}]}
 
+    def template_event(self, template: dict[str, Any], reason: str) -> bytes:
+        names = {key: template[key] for key in ("name", "language")}
+        value = {"event": template["status"], "message_template_id": int(template["id"]), "reason": reason}
+        value |= {f"message_template_{key}": words for key, words in names.items()}
+        change = {"field": "message_template_status_update", "value": value}
+        return json.dumps({"object": "whatsapp_business_account", "entry": [{"id": self.config.account_id, "changes": [change]}]}).encode()
+
     def sign(self, body: bytes) -> str:
         return "sha256=" + hmac.new(self.config.app_secret.encode(), body, hashlib.sha256).hexdigest()
 

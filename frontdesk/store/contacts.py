@@ -94,6 +94,7 @@ def _merge(db: sqlite3.Connection, *, keep: int, gone: int) -> None:
             db.execute("UPDATE conversations SET contact_id = ? WHERE id = ?", (keep, theirs["id"]))
             continue
         db.execute("UPDATE messages SET conversation_id = ? WHERE conversation_id = ?", (ours["id"], theirs["id"]))
+        db.execute("UPDATE schedules SET conversation_id = ? WHERE conversation_id = ?", (ours["id"], theirs["id"]))
         db.execute(
             """
             UPDATE conversations SET
@@ -138,6 +139,10 @@ def person(db: sqlite3.Connection, contact_id: int) -> Person:
     """How to address the contact today."""
     row = db.execute("SELECT phone, user_id, username, name FROM contacts WHERE id = ?", (contact_id,)).fetchone()
     return Person(phone=row["phone"], user_id=row["user_id"], username=row["username"], name=row["name"])
+
+
+def wants_no_marketing(db: sqlite3.Connection, contact_id: int) -> bool:
+    return db.execute("SELECT marketing_stopped_at FROM contacts WHERE id = ?", (contact_id,)).fetchone()[0] is not None
 
 
 def set_marketing(db: sqlite3.Connection, contact_id: int, stopped: bool, now: float) -> None:

@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from frontdesk.store.names import SHOWN_NAME
+
 # Word for word the condition of the index messages_dead.
 DEAD = "state = 'failed' AND direction = 'out' AND dismissed_at IS NULL AND retried_as IS NULL"
 
@@ -26,15 +28,15 @@ class DeadLetter:
     error_code: int | None
     error_title: str | None
     error_details: str | None
-    name: str | None
+    name: str
     window_closes_at: float | None
     number_stopped_reason: str | None
     marketing_stopped_at: float | None
 
 
-_SELECT = """
+_SELECT = f"""
     SELECT messages.id, conversation_id, messages.number_id, kind, purpose, text, messages.created_at, failed_at, attempt,
-        error_code, error_title, error_details, COALESCE(contacts.name, contacts.username, '+' || contacts.phone),
+        error_code, error_title, error_details, {SHOWN_NAME},
         window_closes_at, stopped_reason, marketing_stopped_at
     FROM messages
     JOIN conversations ON conversations.id = conversation_id
@@ -105,9 +107,9 @@ def these(db: sqlite3.Connection, message_ids: Iterable[int]) -> list[DeadLetter
 def inside(db: sqlite3.Connection, message_id: int) -> sqlite3.Row | None:
     """Everything that is kept of a failed message, settled or not: what to look at before it is retried or dismissed."""
     return db.execute(
-        """
+        f"""
         SELECT messages.*,
-            COALESCE(contacts.name, contacts.username, '+' || contacts.phone) AS contact_name,
+            {SHOWN_NAME} AS contact_name,
             window_closes_at, numbers.stopped_reason, numbers.client_id, clients.name AS client_name,
             COALESCE(display_phone, numbers.external_id) AS number_name, users.name AS dismissed_by_name,
             (SELECT earlier.id FROM messages AS earlier
@@ -134,9 +136,9 @@ def retry(db: sqlite3.Connection, message_id: int, now: float) -> int | None:
         """
         INSERT INTO messages (
             conversation_id, number_id, direction, state, kind, purpose, text, media, raw, public_id, reply_to_external_id,
-            provider_at, created_at, due_at, user_id)
+            provider_at, created_at, due_at, user_id, media_id)
         SELECT conversation_id, number_id, 'out', 'queued', kind, purpose, text, media, raw, ?, reply_to_external_id, ?2, ?2, ?2,
-            user_id
+            user_id, media_id
         FROM messages WHERE id = ?3
         """,
         (uuid.uuid4().hex, now, message_id),
@@ -173,7 +175,7 @@ class LeftOver:
 
     conversation_id: int
     client_id: int
-    name: str | None
+    name: str
     text: str
     count: int
     oldest_at: float
@@ -183,8 +185,8 @@ class LeftOver:
 def left_over(db: sqlite3.Connection, limit: int = 500) -> list[LeftOver]:
     """Those that wait longest first."""
     rows = db.execute(
-        """
-        SELECT conversation_id, numbers.client_id, COALESCE(contacts.name, contacts.username, '+' || contacts.phone), text, count,
+        f"""
+        SELECT conversation_id, numbers.client_id, {SHOWN_NAME}, text, count,
             oldest_at, window_closes_at
         FROM (
             SELECT conversation_id, MAX(id), text, COUNT(*) AS count, MIN(created_at) AS oldest_at

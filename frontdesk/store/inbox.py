@@ -3,6 +3,8 @@
 import sqlite3
 from dataclasses import dataclass
 
+from frontdesk.store.names import SHOWN_NAME
+
 # Closes within this time, and somebody should still write.
 WINDOW_SOON_SECONDS = 2 * 3600
 
@@ -30,9 +32,7 @@ class Item:
     """One conversation in the list. `place` is where a following page goes on."""
 
     id: int
-    name: str | None
-    phone: str | None
-    username: str | None
+    name: str
     client: str
     channel: str
     number: str | None
@@ -67,9 +67,8 @@ def page(
     sign, direction = (">", "ASC") if oldest_first else ("<", "DESC")
     rows = db.execute(
         f"""
-        SELECT conversations.id, contacts.name, contacts.phone, contacts.username, clients.name, channel, display_phone,
-            conversations.state, taken_by, unread, waiting_since, needs_person_at, needs_person_reason, window_closes_at,
-            last_message_at, messages.direction, messages.kind, messages.state, messages.purpose,
+        SELECT conversations.id, {SHOWN_NAME}, clients.name, channel, display_phone, conversations.state,
+            taken_by, unread, waiting_since, needs_person_at, needs_person_reason, window_closes_at, last_message_at, messages.direction, messages.kind, messages.state, messages.purpose,
             substr(messages.text, 1, 160), {place}
         FROM conversations
         JOIN contacts ON contacts.id = conversations.contact_id

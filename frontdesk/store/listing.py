@@ -57,6 +57,19 @@ def contacts(db: sqlite3.Connection, *, client_id: int | None, after: int, limit
     return [dict(row) for row in rows]
 
 
+def contact(db: sqlite3.Connection, contact_id: int, *, client_id: int | None) -> dict | None:
+    found = contacts(db, client_id=client_id, after=contact_id - 1, limit=1)
+    return found[0] if found and found[0]["id"] == contact_id else None
+
+
+def accounts(db: sqlite3.Connection, *, client_id: int | None) -> list[str]:
+    """The accounts that the numbers belong to."""
+    rows = db.execute(
+        f"SELECT DISTINCT account_id FROM numbers WHERE account_id IS NOT NULL AND {_OF_CLIENT} ORDER BY account_id", {"client_id": client_id}
+    )
+    return [row["account_id"] for row in rows]
+
+
 def numbers(db: sqlite3.Connection, *, client_id: int | None, after: int, limit: int) -> list[dict]:
     rows = db.execute(
         f"""
@@ -66,6 +79,11 @@ def numbers(db: sqlite3.Connection, *, client_id: int | None, after: int, limit:
         {"client_id": client_id, "after": after, "limit": limit},
     )
     return [dict(row) for row in rows]
+
+
+def number_is_of(db: sqlite3.Connection, number_id: int, *, client_id: int | None) -> bool:
+    found = numbers(db, client_id=client_id, after=number_id - 1, limit=1)
+    return bool(found) and found[0]["id"] == number_id
 
 
 def conversation_with(db: sqlite3.Connection, phone: str, *, number_id: int | None, client_id: int | None) -> int | None:

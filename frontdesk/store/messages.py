@@ -180,7 +180,8 @@ def of_other_people_since(db: sqlite3.Connection, conversation_id: int, message_
     rows = db.execute(
         """
         SELECT id FROM messages
-        WHERE conversation_id = ? AND id > ? AND direction = 'out' AND purpose IN ('person', 'phone_app') AND user_id IS NOT ?
+        WHERE conversation_id = ? AND id > ? AND direction = 'out' AND purpose IN ('person', 'phone_app')
+            AND kind <> 'reaction' AND user_id IS NOT ?
         """,
         (conversation_id, message_id, user_id),
     )

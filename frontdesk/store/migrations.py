@@ -504,6 +504,92 @@ def m011_answered_by(db: Database) -> None:
 
 
 @migrations()
+def m012_kinds(db: Database) -> None:
+    """What we send besides texts: its object is in `raw`, as the Cloud API has it, its file in `media`."""
+    db.conn.execute("ALTER TABLE messages ADD COLUMN media_id INTEGER")
+
+
+@migrations()
+def m013_templates(db: Database) -> None:
+    _statements(
+        db,
+        """
+        CREATE TABLE templates (
+            id INTEGER PRIMARY KEY,
+            account_id TEXT NOT NULL,
+            external_id TEXT,
+            name TEXT NOT NULL,
+            language TEXT NOT NULL,
+            status TEXT NOT NULL,
+            category TEXT NOT NULL,
+            parameter_format TEXT NOT NULL,
+            components TEXT NOT NULL,
+            reason TEXT,
+            quality TEXT,
+            updated_at REAL NOT NULL,
+            UNIQUE (account_id, name, language)
+        );
+
+        -- When an account's list was last asked for, and why that failed.
+        CREATE TABLE template_reads (
+            account_id TEXT PRIMARY KEY,
+            read_at REAL NOT NULL,
+            error TEXT
+        ) WITHOUT ROWID
+        """,
+    )
+
+
+@migrations()
+def m015_schedules(db: Database) -> None:
+    _statements(
+        db,
+        """
+        -- A message for later: once (`rule` NULL) or again and again. `content`: what is sent, as JSON, see flows/firing.py.
+        CREATE TABLE schedules (
+            id INTEGER PRIMARY KEY,
+            public_id TEXT NOT NULL UNIQUE,
+            client_id INTEGER NOT NULL REFERENCES clients,
+            number_id INTEGER NOT NULL REFERENCES numbers,
+            -- NULL: somebody never met, whose conversation begins when it first goes out
+            conversation_id INTEGER REFERENCES conversations,
+            phone TEXT,
+            name TEXT NOT NULL,
+            content TEXT NOT NULL,
+            media_id INTEGER,
+            rule TEXT,
+            time_zone TEXT NOT NULL,
+            next_at REAL,
+            late_limit_seconds REAL NOT NULL,
+            state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'paused', 'done', 'cancelled', 'missed')),
+            created_by INTEGER,
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL,
+            last_fired_at REAL,
+            CHECK (conversation_id IS NOT NULL OR phone IS NOT NULL),
+            CHECK (state <> 'active' OR next_at IS NOT NULL)
+        );
+        CREATE INDEX schedules_due ON schedules (next_at, id) WHERE state = 'active';
+        CREATE INDEX schedules_client ON schedules (client_id, id);
+        CREATE INDEX schedules_conversation ON schedules (conversation_id);
+
+        -- 'Nothing fires twice' rests on this key, however many schedulers there are and whatever dies.
+        CREATE TABLE schedule_firings (
+            schedule_id INTEGER NOT NULL REFERENCES schedules ON DELETE CASCADE,
+            due_at REAL NOT NULL,
+            fired_at REAL NOT NULL,
+            outcome TEXT NOT NULL CHECK (outcome IN ('sent', 'missed', 'refused')),
+            message_id INTEGER,
+            code TEXT,
+            words TEXT,
+            PRIMARY KEY (schedule_id, due_at)
+        ) WITHOUT ROWID;
+        CREATE INDEX schedule_firings_unsent ON schedule_firings (fired_at) WHERE outcome <> 'sent'
+        """,
+    )
+
+
+@migrations()
 def m017_audiences(db: Database) -> None:
     _statements(
         db,

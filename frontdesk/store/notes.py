@@ -3,6 +3,8 @@
 import sqlite3
 from dataclasses import dataclass
 
+MOST = 400  # on one page
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
@@ -20,14 +22,15 @@ def add(db: sqlite3.Connection, conversation_id: int, user_id: int, text: str, n
     ).lastrowid
 
 
-def of(db: sqlite3.Connection, conversation_id: int, limit: int = 200) -> list[Note]:
-    """The newest ones, oldest first."""
+def between(db: sqlite3.Connection, conversation_id: int, begin: float, end: float | None = None) -> list[Note]:
+    """Written from `begin` on and before `end`, in their order; of very many the newest."""
     rows = db.execute(
         """
         SELECT notes.id, user_id, COALESCE(users.name, '(removed)'), text, notes.created_at
         FROM notes LEFT JOIN users ON users.id = user_id
-        WHERE conversation_id = ? ORDER BY notes.id DESC LIMIT ?
+        WHERE conversation_id = ? AND notes.created_at >= ? AND notes.created_at < COALESCE(?, 9e18)
+        ORDER BY notes.id DESC LIMIT ?
         """,
-        (conversation_id, limit),
+        (conversation_id, begin, end, MOST),
     ).fetchall()
     return [Note(*row) for row in reversed(rows)]

@@ -8,7 +8,9 @@ import json
 import sqlite3
 import uuid
 from dataclasses import dataclass
+from typing import Any
 
+from frontdesk.channels import Content
 from frontdesk.errors import SendError
 from frontdesk.store.database import exact
 
@@ -22,7 +24,7 @@ BLOCKS_FOR_SECONDS = 900
 OPEN = "state IN ('queued', 'sending', 'unknown')"
 
 COLUMNS = """id, conversation_id, number_id, state, kind, purpose, text, public_id, reply_to_external_id, external_id, due_at,
-    attempt, failures, throttles, lease_owner, lease_expires_at, error_code"""
+    attempt, failures, throttles, lease_owner, lease_expires_at, error_code, raw, media_id"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,12 @@ class Outbound:
     lease_owner: str | None
     lease_expires_at: float | None
     error_code: int | None
+    raw: str | None
+    media_id: int | None
+
+    @property
+    def content(self) -> Content:
+        return Content(self.kind, self.text, json.loads(self.raw)[self.kind] if self.raw else None)
 
     @property
     def refused(self) -> bool:
@@ -56,40 +64,53 @@ class Outbound:
         return f"{self.public_id}.{self.attempt}"
 
 
-def queue_text(
+def queue(
     db: sqlite3.Connection,
     conversation_id: int,
     number_id: int,
-    text: str,
+    content: Content,
     *,
     purpose: str,
     now: float,
     reply_to_external_id: str | None = None,
+    media_id: int | None = None,
+    media: dict[str, Any] | None = None,
     user_id: int | None = None,
     waited_seconds: float | None = None,
     model_seconds: float | None = None,
 ) -> int:
-    """`purpose`: 'answer' (the model's), 'holding' (what is said while somebody waits), 'person' (of the user `user_id`), 'api'."""
+    """`purpose`: 'answer' (the model's), 'holding' (what is said while somebody waits), 'person' (of the user `user_id`), 'api', 'schedule'.
+
+    `media_id`: the file it carries; `media`: what the desk shows of it without opening it.
+    """
     return db.execute(
         """
         INSERT INTO messages (
             conversation_id, number_id, direction, state, kind, purpose, text, public_id, reply_to_external_id, provider_at,
-            created_at, due_at, user_id, waited_seconds, model_seconds)
-        VALUES (?1, ?2, 'out', 'queued', 'text', ?3, CAST(?4 AS TEXT), ?5, ?6, ?7, ?7, ?7, ?8, ?9, ?10)
+            created_at, due_at, user_id, waited_seconds, model_seconds, raw, media_id, media)
+        VALUES (?1, ?2, 'out', 'queued', ?11, ?3, CAST(?4 AS TEXT), ?5, ?6, ?7, ?7, ?7, ?8, ?9, ?10, ?12, ?13, ?14)
         """,
         (
             conversation_id,
             number_id,
             purpose,
-            exact(text),
+            exact(content.text),
             uuid.uuid4().hex,
             reply_to_external_id,
             now,
             user_id,
             waited_seconds,
             model_seconds,
+            content.kind,
+            content.body and json.dumps({"type": content.kind, content.kind: content.body}),
+            media_id,
+            media and json.dumps(media),
         ),
     ).lastrowid
+
+
+def queue_text(db: sqlite3.Connection, conversation_id: int, number_id: int, text: str, **more: Any) -> int:
+    return queue(db, conversation_id, number_id, Content("text", text), **more)
 
 
 def public_id(db: sqlite3.Connection, message_id: int) -> str:

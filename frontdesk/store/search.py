@@ -9,6 +9,8 @@ import sqlite3
 import unicodedata
 from dataclasses import dataclass
 
+from frontdesk.store.names import SHOWN_NAME
+
 LIMIT = 30
 SNIPPET_CHARACTERS = 120
 
@@ -43,9 +45,8 @@ def find(db: sqlite3.Connection, words: str, *, client_id: int | None = None, li
     if not tokens:
         return []
     rows = db.execute(
-        """
-        SELECT messages.id, conversation_id, COALESCE(contacts.name, contacts.username, '+' || contacts.phone, ''), direction,
-            messages.created_at, text
+        f"""
+        SELECT messages.id, conversation_id, {SHOWN_NAME}, direction, messages.created_at, text
         FROM (SELECT rowid FROM messages_fts WHERE messages_fts MATCH :match ORDER BY rowid DESC LIMIT :hits) AS hits
         JOIN messages ON messages.id = hits.rowid
         JOIN conversations ON conversations.id = conversation_id

@@ -5,6 +5,8 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Any
 
+from frontdesk.store.names import SHOWN_NAME
+
 
 @dataclass(slots=True)
 class Line:
@@ -52,7 +54,7 @@ _COLUMNS = """messages.id, direction, state, kind, purpose, text, media, raw, ex
 def page(
     db: sqlite3.Connection, conversation_id: int, *, before: int | None = None, since: int | None = None, limit: int = 50
 ) -> list[Line]:
-    """The newest `limit` lines before message `before`, or everything from message `since` on; oldest first."""
+    """The newest `limit` lines before message `before`, from message `since` on; oldest first."""
     rows = db.execute(
         f"""
         SELECT {_COLUMNS} FROM messages LEFT JOIN users ON users.id = messages.user_id
@@ -60,12 +62,7 @@ def page(
             AND messages.id < COALESCE(:before, 9e18) AND messages.id >= COALESCE(:since, 0)
         ORDER BY messages.id DESC LIMIT :limit
         """,
-        {
-            "conversation_id": conversation_id,
-            "before": before,
-            "since": since,
-            "limit": 400 if since is not None else limit,
-        },
+        {"conversation_id": conversation_id, "before": before, "since": since, "limit": limit},
     ).fetchall()
     lines = [_line(row) for row in reversed(rows)]
     _add_quotes(db, conversation_id, lines)
@@ -78,11 +75,30 @@ def start_of_page_around(db: sqlite3.Connection, conversation_id: int, message_i
     row = db.execute(
         """
         SELECT MIN(id) AS first FROM (
-            SELECT id FROM messages WHERE conversation_id = ? AND id <= ? ORDER BY id DESC LIMIT ?)
+            SELECT id FROM messages WHERE conversation_id = ? AND id <= ? AND kind <> 'reaction' ORDER BY id DESC LIMIT ?)
         """,
         (conversation_id, message_id, before),
     ).fetchone()
     return row["first"]
+
+
+def end_of_page_from(db: sqlite3.Connection, conversation_id: int, since: int, most: int, limit: int) -> int | None:
+    """Where more than `most` lines follow from message `since` on: the id before which a page of `limit` lines ends."""
+    ids = [
+        row["id"]
+        for row in db.execute(
+            "SELECT id FROM messages WHERE conversation_id = ? AND id >= ? AND kind <> 'reaction' ORDER BY id LIMIT ?",
+            (conversation_id, since, most + 1),
+        )
+    ]
+    return ids[limit] if len(ids) > most else None
+
+
+def written_at(db: sqlite3.Connection, conversation_id: int, message_id: int | None) -> float | None:
+    row = db.execute(
+        "SELECT created_at FROM messages WHERE id = ? AND conversation_id = ?", (message_id, conversation_id)
+    ).fetchone()
+    return row["created_at"] if row else None
 
 
 def _line(row: sqlite3.Row) -> Line:
@@ -133,8 +149,9 @@ def _add_reactions(db: sqlite3.Connection, conversation_id: int, lines: list[Lin
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Who is written with, and where."""
+    """Who is written with, and where. `name` as WhatsApp told it; `shown_name` is never empty."""
 
+    shown_name: str
     name: str | None
     phone: str | None
     user_id: str | None
@@ -151,8 +168,8 @@ class Customer:
 
 def customer(db: sqlite3.Connection, conversation_id: int) -> Customer:
     row = db.execute(
-        """
-        SELECT contacts.name, contacts.phone, user_id, username, marketing_stopped_at, contacts.created_at, clients.id,
+        f"""
+        SELECT {SHOWN_NAME}, contacts.name, contacts.phone, user_id, username, marketing_stopped_at, contacts.created_at, clients.id,
             clients.name, numbers.id, channel, display_phone, stopped_reason
         FROM conversations
         JOIN contacts ON contacts.id = contact_id

@@ -8,6 +8,7 @@ from frontdesk.web.api import api_pages
 from frontdesk.web.api_tokens import token_pages
 from frontdesk.web.canned import canned_pages
 from frontdesk.web.clients import client_pages
+from frontdesk.web.compose import compose_pages
 from frontdesk.web.dead_letters import dead_letter_pages
 from frontdesk.web.inbox import inbox_pages
 from frontdesk.web.login import login_pages
@@ -16,13 +17,34 @@ from frontdesk.web.overview import overview_pages
 from frontdesk.web.pages import add_pages
 from frontdesk.web.rejected import rejected_pages
 from frontdesk.web.rq import rq_pages
+from frontdesk.web.templates import template_pages
 from frontdesk.web.thread import thread_pages
 from frontdesk.web.users import user_pages
+
+
+PAGES = (
+    login_pages,
+    account_pages,
+    user_pages,
+    inbox_pages,
+    thread_pages,
+    compose_pages,
+    template_pages,
+    dead_letter_pages,
+    rejected_pages,
+    client_pages,
+    number_pages,
+    overview_pages,
+    rq_pages,
+    canned_pages,
+    api_pages,
+    token_pages,
+)
 
 
 def add_desk(app: Flask, context: Context) -> None:
     """Every page of the desk. Each blueprint protects itself (access.py)."""
     app.extensions["frontdesk"] = context
-    for make_pages in (login_pages, account_pages, user_pages, inbox_pages, thread_pages, dead_letter_pages, rejected_pages, client_pages, number_pages, overview_pages, rq_pages, canned_pages, api_pages, token_pages):
+    for make_pages in PAGES:
         app.register_blueprint(make_pages(context))
     add_pages(app)

@@ -2,6 +2,7 @@
 
 import logging
 import sqlite3
+from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException
@@ -26,9 +27,9 @@ WORDS = {
 UNSPOKEN = ("csrf_token", "password", "current_password", "new_password", "access_token", "next")
 
 
-def error_response(status: int, code: str, message: str, field: str | None = None) -> tuple[Response, int]:
-    """The one shape of an error: {"error": {"code", "message", "field"?}}."""
-    error = {"code": code, "message": message}
+def error_response(status: int, code: str, message: str, field: str | None = None, **more: Any) -> tuple[Response, int]:
+    """The one shape of an error: {"error": {"code", "message", "field"?}}; `more`: what else this one tells."""
+    error = {"code": code, "message": message, **more}
     if field:
         error["field"] = field
     return jsonify(error=error), status

@@ -29,6 +29,7 @@ class Entry:
 NAVIGATION = [
     Entry("inbox", "Inbox", "/inbox", "inbox"),
     Entry("overview", "Overview", "/overview", "chart"),
+    Entry("templates", "Templates", "/templates", "file"),
     Entry("clients", "Clients", "/clients", "store", owner=True),
     Entry("dead-letters", "Dead letters", "/dead-letters", "undelivered", owner=True),
     Entry("users", "Users", "/users", "people", owner=True),

@@ -7,7 +7,7 @@ from flask import Blueprint, abort, g, redirect, render_template, request, url_f
 from frontdesk import queues
 from frontdesk.flows import mends, suggest, take_over, waits
 from frontdesk.flows.context import Context
-from frontdesk.flows.take_over import CannotAnswer
+from frontdesk.flows.outgoing import CannotSend
 from frontdesk.store import canned, conversations, inbox, notes, numbers, suggestions, thread, users
 from frontdesk.store.conversations import Conversation
 from frontdesk.web import access
@@ -16,6 +16,7 @@ from frontdesk.web.inbox import if_changed, list_values
 log = logging.getLogger(__name__)
 
 PAGE = 50
+MOST = 400  # lines to read anew with each poll: what one scrolled back to stays on the page
 
 
 def thread_pages(context: Context) -> Blueprint:
@@ -28,7 +29,8 @@ def thread_pages(context: Context) -> Blueprint:
         inbox.mark_read(context.db, conversation_id)
         around = request.args.get("at", type=int)
         since = thread.start_of_page_around(context.db, conversation_id, around) if around else None
-        values = _recent(context, conversation, since)
+        before = thread.end_of_page_from(context.db, conversation_id, since, MOST, PAGE) if since else None
+        values = _recent(context, conversation, since, before)
         return render_template(
             "desk/thread.html",
             **{**list_values(context), **values},
@@ -41,17 +43,19 @@ def thread_pages(context: Context) -> Blueprint:
 
     @pages.get("/inbox/<int:conversation_id>/recent")
     def recent(conversation_id: int):
-        """The newest part of the thread and everything about its state, 204 where it is what `known` says."""
+        """The part of the thread that is looked at and everything about its state, 204 where it is what `known` says."""
         conversation = _conversation(context, conversation_id)
         inbox.mark_read(context.db, conversation_id)
-        since = request.args.get("since", type=int)
-        return if_changed("desk/_recent.html", **_recent(context, conversation, since))
+        since, before = request.args.get("since", type=int), request.args.get("before", type=int)
+        return if_changed("desk/_recent.html", **_recent(context, conversation, since, before))
 
     @pages.get("/inbox/<int:conversation_id>/older")
     def older(conversation_id: int):
         _conversation(context, conversation_id)
-        lines = thread.page(context.db, conversation_id, before=request.args.get("before", type=int), limit=PAGE)
-        return render_template("desk/_older.html", conversation_id=conversation_id, **_lines(context, conversation_id, lines))
+        before = request.args.get("before", type=int)
+        lines = thread.page(context.db, conversation_id, before=before, limit=PAGE)
+        values = _lines(context, conversation_id, lines, end=thread.written_at(context.db, conversation_id, before))
+        return render_template("desk/_older.html", conversation_id=conversation_id, **values)
 
     @pages.post("/inbox/<int:conversation_id>/answer")
     def answer(conversation_id: int):
@@ -67,7 +71,7 @@ def thread_pages(context: Context) -> Blueprint:
                 seen_message_id=form.get("seen", type=int),
                 anyway=form.get("anyway") == "yes",
             )
-        except CannotAnswer as error:
+        except CannotSend as error:
             return _composer(context, conversation_id, error)
         return _composer(context, conversation_id)
 
@@ -76,7 +80,7 @@ def thread_pages(context: Context) -> Blueprint:
         _conversation(context, conversation_id)
         try:
             take_over.add_note(context, conversation_id, g.user.id, request.form.get("text", ""))
-        except CannotAnswer as error:
+        except CannotSend as error:
             return _composer(context, conversation_id, error)
         return _composer(context, conversation_id)
 
@@ -117,12 +121,14 @@ def _conversation(context: Context, conversation_id: int) -> Conversation:
     return conversations.get(context.db, conversation_id) or abort(404, "This conversation is not here.")
 
 
-def _recent(context: Context, conversation: Conversation, since: int | None) -> dict:
+def _recent(context: Context, conversation: Conversation, since: int | None, before: int | None) -> dict:
+    """`before`: the message at which an older part of the thread ends, with a link to what follows. None: up to the newest."""
     db = context.db
-    lines = thread.page(db, conversation.id, since=since, limit=PAGE)
+    lines = thread.page(db, conversation.id, since=since, before=before, limit=MOST if since else PAGE)
     people = {user.id: user.name for user in users.all_of_them(db)}
     return {
-        **_lines(context, conversation.id, lines),
+        **_lines(context, conversation.id, lines, end=thread.written_at(db, conversation.id, before)),
+        "before": before,
         "conversation": conversation,
         "conversation_id": conversation.id,
         "customer": thread.customer(db, conversation.id),
@@ -134,12 +140,12 @@ def _recent(context: Context, conversation: Conversation, since: int | None) -> 
     }
 
 
-def _lines(context: Context, conversation_id: int, lines: list[thread.Line]) -> dict:
-    """Messages and notes in the order in which they came, and whether there is more before them."""
+def _lines(context: Context, conversation_id: int, lines: list[thread.Line], end: float | None = None) -> dict:
+    """Messages and the notes between them (before `end`, where the next page begins), in the order in which they came."""
     first = lines[0].id if lines else 0
     has_older = bool(lines) and bool(thread.page(context.db, conversation_id, before=first, limit=1))
     begin = lines[0].created_at if has_older else 0
-    noted = [note for note in notes.of(context.db, conversation_id) if note.created_at >= begin]
+    noted = notes.between(context.db, conversation_id, begin, end)
     return {
         "entries": sorted([*lines, *noted], key=lambda entry: entry.created_at),
         "first": first,
@@ -159,7 +165,7 @@ def _others_here(context: Context, conversation_id: int, people: dict[int, str])
     return [f"{people.get(id_, 'Somebody')} is {'writing' if writes else 'here'}" for id_, writes in sorted(others.items())]
 
 
-def _composer(context: Context, conversation_id: int, error: CannotAnswer | None = None):
+def _composer(context: Context, conversation_id: int, error: CannotSend | None = None):
     """After sending: an empty composer; after a refusal: the same words, and the reason beside them."""
     conversation = _conversation(context, conversation_id)
     html = render_template(

@@ -4,9 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from frontdesk.flows.take_over import LONGEST_TEXT
-
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TEXT)]
+from frontdesk.flows.contents import TextOrMessage, words
 Phone = Annotated[str, StringConstraints(pattern=r"^\+?[0-9][0-9 ()./-]{4,30}$")]
 
 # The largest rowid of SQLite: what is larger is no id of ours.
@@ -20,9 +18,12 @@ class In(BaseModel):
 
 
 class SendMessage(In):
-    """A text to a customer. Either `conversation_id`, or `phone_number` of somebody who has written before."""
+    """A message to a customer: `message` is a text, or an object of any kind. Either `conversation_id` or `phone_number`.
 
-    message: Text
+    To somebody who has not written within 24 hours, or never, only a template can go.
+    """
+
+    message: TextOrMessage
     conversation_id: Id | None = None
     phone_number: Phone | None = None
     number_id: Id | None = Field(None, description="Which of your numbers it goes out from, where the customer knows several.")
@@ -32,10 +33,10 @@ class SendMessage(In):
 
 
 class ConversationMessage(In):
-    """A text in a conversation."""
+    """A message in a conversation: `content` is a text, or an object of any kind."""
 
-    content: Text
-    message_type: Literal["text"] = "text"
+    content: TextOrMessage
+    message_type: str | None = Field(None, description="The content's type, for those who like to say it twice.")
     reply_to: Annotated[str, StringConstraints(max_length=200)] | None = None
 
 
@@ -89,7 +90,7 @@ class Message(BaseModel):
     kind: str
     text: str
     status: str
-    written_by: Literal["customer", "bot", "person", "api", "phone_app", "other"]
+    written_by: Literal["customer", "bot", "person", "api", "phone_app", "schedule", "other"]
     created_at: float
 
 
@@ -127,6 +128,53 @@ class Number(BaseModel):
     stopped_reason: str | None
 
 
+class TemplateVariable(BaseModel):
+    name: str
+    where: Literal["header", "body", "button"]
+    example: str
+
+
+class Template(BaseModel):
+    """`variables`: what `variables` of a template message must hold. `header_file`: its heading is a file of this kind, to be given as `header`."""
+
+    id: int
+    account_id: str
+    name: str
+    language: str
+    category: str
+    status: str
+    usable: bool
+    obstacle: str | None
+    header_file: Literal["image", "video", "document"] | None
+    variables: list[TemplateVariable]
+    preview: str
+    updated_at: float
+
+
+class Templates(BaseModel):
+    items: list[Template]
+
+
+class Asked(BaseModel):
+    status: Literal["queued"] = "queued"
+
+
+class PreviewTemplate(In):
+    """Variables that are missing stay as {{name}}."""
+
+    variables: dict[words(100), words(1024, 0)] = {}
+
+
+class TemplatePreview(BaseModel):
+    """`problem`: what WhatsApp would refuse; null where it can go as it is."""
+
+    header: str
+    body: str
+    footer: str
+    buttons: list[str]
+    problem: "ErrorBody | None"
+
+
 class Conversations(BaseModel):
     items: list[Conversation]
     next_cursor: int | None
@@ -147,10 +195,18 @@ class Numbers(BaseModel):
     next_cursor: int | None
 
 
+class TemplateName(BaseModel):
+    name: str
+    language: str
+
+
 class ErrorBody(BaseModel):
+    """`templates`, with `window_closed`: those that could go instead."""
+
     code: str
     message: str
     field: str | None = None
+    templates: list[TemplateName] | None = None
 
 
 class Error(BaseModel):

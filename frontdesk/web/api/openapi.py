@@ -7,7 +7,8 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from frontdesk.web.api import models
-from frontdesk.web.api.operations import OPERATIONS, Operation
+from frontdesk.web.api.operation import Operation
+from frontdesk.web.api.operations import OPERATIONS
 
 SHARED_REFUSALS = {400: "Not JSON", 401: "No token, or not a good one", 403: "The token lacks the scope", 413: "Too large",
                    415: "Not application/json", 422: "A field is wrong", 429: "Too many requests", 503: "Try again"}  # fmt: skip
@@ -16,7 +17,7 @@ WORDS = {**SHARED_REFUSALS, 404: "Not there", 409: "The Idempotency-Key was used
 
 @cache
 def description() -> dict[str, Any]:
-    used = [one.answers for one in OPERATIONS] + [one.given for one in OPERATIONS if one.method == "POST"] + [models.Error]
+    used = [one.answers for one in OPERATIONS] + [one.given for one in OPERATIONS if one.has_body] + [models.Error]
     _, schemas = models_json_schema([(model, "validation") for model in dict.fromkeys(used)], ref_template="#/components/schemas/{model}")
     paths: dict[str, dict] = {}
     for one in OPERATIONS:
@@ -44,14 +45,14 @@ def _operation(one: Operation) -> dict[str, Any]:
             **{str(status): _answer(WORDS[status], "Error") for status in sorted({*_refusals(one), *one.refusals})},
         },
     }
-    if one.method == "POST":
+    if one.has_body:
         schema = {"$ref": f"#/components/schemas/{one.given.__name__}"}
         made["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return made
 
 
 def _refusals(one: Operation) -> set[int]:
-    return set(SHARED_REFUSALS) if one.method == "POST" else set(SHARED_REFUSALS) - {400, 413, 415}
+    return set(SHARED_REFUSALS) if one.has_body else set(SHARED_REFUSALS) - {400, 413, 415}
 
 
 def _answer(words: str, model: str) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def _in_query(one: Operation) -> list[dict]:
 
 
 def _in_header(one: Operation) -> list[dict]:
-    if one.method != "POST":
+    if not one.takes_key:
         return []
     words = "The same key and request within 24 hours give the same answer, and nothing is sent twice."
     schema = {"type": "string", "minLength": 1, "maxLength": 200}

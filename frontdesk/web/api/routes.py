@@ -15,7 +15,8 @@ from frontdesk.settings import ROOT
 from frontdesk.store import api_tokens
 from frontdesk.store.api_tokens import ApiToken
 from frontdesk.web.api.openapi import description
-from frontdesk.web.api.operations import OPERATIONS, Call, Operation
+from frontdesk.web.api.operation import Call, Operation
+from frontdesk.web.api.operations import OPERATIONS
 from frontdesk.web.errors import error_response
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def _key() -> str | None:
 
 
 def _refused(refused: Refused):
-    response, status = error_response(refused.status, refused.code, str(refused), refused.field)
+    response, status = error_response(refused.status, refused.code, str(refused), refused.field, **refused.more)
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if status == 429:
@@ -112,8 +113,13 @@ def _refused(refused: Refused):
 
 def _invalid(error: ValidationError):
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    field = ".".join(map(str, first["loc"])) or None
-    return error_response(422, "invalid", first["msg"], field)
+    return error_response(422, "invalid", first["msg"].removeprefix("Value error, "), _field(first["loc"]))
+
+
+def _field(location: tuple[str | int, ...]) -> str | None:
+    """As the request has it: pydantic also names the model that a message was checked by."""
+    named = [part for place, part in enumerate(location) if not (place == 1 and location[0] in ("message", "content"))]
+    return ".".join(str(part) for part in named if re.fullmatch(r"[a-z0-9_]+", str(part))) or None
 
 
 def _http_error(error: HTTPException):

@@ -1,0 +1,90 @@
+"""Whether a message may go out now, whoever writes it: an agent, a program, a schedule. Then it is a row; sending.py does the rest.
+
+What is checked here can change between writing and sending (the 24 hours, a template's state), so sending.py meets it again.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+
+from frontdesk.channels import Content
+from frontdesk.errors import FrontdeskError
+from frontdesk.flows import template_parts
+from frontdesk.flows.context import Context
+from frontdesk.store import contacts, messages, numbers, outbox, templates
+from frontdesk.store.conversations import Conversation
+
+MOST_OFFERED = 20
+
+
+class CannotSend(FrontdeskError):
+    """Nothing was queued. `code` is for programs, `field` the part of the message that is wrong, the words are for people.
+
+    `templates`: after 'window_closed', those that could go instead, as (name, language).
+    """
+
+    def __init__(self, code: str, words: str, field: str | None = None, templates: list[tuple[str, str]] = []):
+        self.code, self.field, self.templates = code, field, templates
+        super().__init__(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """`media_id`: the row of the file it carries, `media` what the desk shows of that file."""
+
+    content: Content
+    media_id: int | None = None
+    media: dict | None = None
+    reply_to_external_id: str | None = None
+
+
+def check(context: Context, db: sqlite3.Connection, conversation: Conversation, outgoing: Outgoing) -> None:
+    """Raises CannotSend."""
+    if outgoing.content.kind == "template":
+        return _check_template(db, conversation, outgoing.content)
+    if (conversation.window_closes_at or 0) <= context.now():
+        raise window_closed(db, conversation.number_id)
+    target = outgoing.reply_to_external_id
+    if target and messages.conversation_of(db, conversation.number_id, target) != conversation.id:
+        raise CannotSend("unknown_message", "The message it speaks of is not in this conversation.", "reply_to")
+
+
+def queue(
+    context: Context, db: sqlite3.Connection, conversation: Conversation, outgoing: Outgoing, *, purpose: str, user_id: int | None = None
+) -> int:
+    """The message's id. Inside a transaction; raises CannotSend. The caller rings (`queues.send`) once it is committed."""
+    check(context, db, conversation, outgoing)
+    return outbox.queue(
+        db,
+        conversation.id,
+        conversation.number_id,
+        outgoing.content,
+        purpose=purpose,
+        now=context.now(),
+        reply_to_external_id=outgoing.reply_to_external_id,
+        media_id=outgoing.media_id,
+        media=outgoing.media,
+        user_id=user_id,
+    )
+
+
+def window_closed(db: sqlite3.Connection, number_id: int, words: str = "") -> CannotSend:
+    """`words`: why, where it is not that the customer wrote too long ago."""
+    account_id = numbers.get(db, number_id).account_id
+    usable = [one for one in templates.approved(db, account_id) if not template_parts.obstacle(one)]
+    offered = [(one.name, one.language) for one in usable[:MOST_OFFERED]]
+    names = ", ".join(f"{name} ({language})" for name, language in offered)
+    instead = f" These could go instead: {names}." if names else ""
+    why = words or "The customer last wrote over 24 hours ago."
+    return CannotSend("window_closed", f"{why} WhatsApp allows only a template now.{instead}", templates=offered)
+
+
+def _check_template(db: sqlite3.Connection, conversation: Conversation, content: Content) -> None:
+    account_id = numbers.get(db, conversation.number_id).account_id
+    name, language = content.body["name"], content.body["language"]["code"]
+    template = templates.find(db, account_id, name, language)
+    if template is None:
+        raise CannotSend("unknown_template", f"There is no template {name} in {language} on this number's account.", "name")
+    if obstacle := template_parts.obstacle(template):
+        raise CannotSend("template_unusable", f"The template {name}: {obstacle}", "name")
+    if template.category == "MARKETING" and contacts.wants_no_marketing(db, conversation.contact_id):
+        raise CannotSend("opted_out", "This customer wants no marketing, and the template is of that category.")

@@ -1,0 +1,28 @@
+"""A database that was brought back: what it was about to send and to answer may have happened after it was copied."""
+
+import sqlite3
+
+RESTORED = "restored"
+
+
+def leave_to_people(db: sqlite3.Connection, now: float) -> tuple[int, int]:
+    """Nothing of it goes out by itself: sends become dead letters, answers a person's. Returns how many of each. Inside a transaction."""
+    sends = db.execute(
+        """
+        UPDATE messages SET state = 'failed', failed_at = ?, due_at = NULL, lease_owner = NULL, lease_expires_at = NULL,
+            error_code = NULL, error_title = 'Brought back from a backup', error_details = 'It may have gone out after that backup was made.'
+        WHERE direction = 'out' AND state IN ('queued', 'sending', 'unknown')
+        """,
+        (now,),
+    ).rowcount
+    db.execute(
+        """
+        UPDATE conversations SET needs_person_at = COALESCE(needs_person_at, ?), needs_person_reason = COALESCE(needs_person_reason, ?),
+            waiting_since = NULL, reply_due_at = NULL, reply_failures = 0, reply_restarted = 0, held_at = NULL, told_wait_at = NULL,
+            claim_owner = NULL, claim_expires_at = NULL
+        WHERE waiting_since IS NOT NULL
+        """,
+        (now, RESTORED),
+    )
+    answers = db.execute("UPDATE messages SET state = 'unanswered' WHERE direction = 'in' AND state = 'waiting'").rowcount
+    return sends, answers

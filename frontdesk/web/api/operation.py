@@ -1,0 +1,66 @@
+"""What an operation of the API is, and what all of them share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from frontdesk.flows.api_send import Refused
+from frontdesk.flows.context import Context
+from frontdesk.store import listing
+from frontdesk.store.api_tokens import ApiToken
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: `path` holds the ids in it, `given` is the checked body or query, `key` the Idempotency-Key."""
+
+    context: Context
+    token: ApiToken
+    path: dict[str, Any]
+    given: BaseModel | None
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`given` is the query's model for a GET, else the body's; None: there is none. `refusals`: status codes beside those that all share.
+
+    `takes_key`: the same Idempotency-Key gives the same answer.
+    """
+
+    name: str
+    method: str
+    path: str
+    scope: str
+    summary: str
+    given: type[BaseModel] | None
+    answers: type[BaseModel]
+    status: int
+    does: Callable[[Call], BaseModel]
+    refusals: tuple[int, ...] = ()
+    takes_key: bool = False
+
+    @property
+    def has_body(self) -> bool:
+        return self.method != "GET" and self.given is not None
+
+
+def page(call: Call, read: Callable[..., list[dict]], **which) -> tuple[list[dict], int | None]:
+    """One row more than asked for says whether a page follows."""
+    rows = read(call.context.db, after=call.given.cursor, limit=call.given.limit + 1, **which)
+    following = rows[call.given.limit - 1]["id"] if len(rows) > call.given.limit else None
+    return rows[: call.given.limit], following
+
+
+def known_conversation(call: Call) -> dict:
+    row = listing.conversation(call.context.db, call.path["conversation_id"], client_id=call.token.client_id)
+    if row is None:
+        raise Refused(404, "not_found", "There is no such conversation.")
+    return row
+
+
+def sound(text: str | None) -> str | None:
+    """Customers' words may hold what UTF-8 cannot."""
+    return text and text.encode("utf-8", "replace").decode()
