@@ -6,6 +6,7 @@ from frontdesk.flows.context import Context
 from frontdesk.web.account import account_pages
 from frontdesk.web.api import api_pages
 from frontdesk.web.api_tokens import token_pages
+from frontdesk.web.audiences import audience_pages
 from frontdesk.web.canned import canned_pages
 from frontdesk.web.clients import client_pages
 from frontdesk.web.compose import compose_pages
@@ -33,6 +34,7 @@ PAGES = (
     dead_letter_pages,
     rejected_pages,
     client_pages,
+    audience_pages,
     number_pages,
     overview_pages,
     rq_pages,

@@ -31,6 +31,7 @@ NAVIGATION = [
     Entry("overview", "Overview", "/overview", "chart"),
     Entry("templates", "Templates", "/templates", "file"),
     Entry("clients", "Clients", "/clients", "store", owner=True),
+    Entry("audiences", "Audiences", "/audiences", "list", owner=True),
     Entry("dead-letters", "Dead letters", "/dead-letters", "undelivered", owner=True),
     Entry("users", "Users", "/users", "people", owner=True),
     Entry("tokens", "API tokens", "/tokens", "key", owner=True),
