@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from frontdesk import queues
 from frontdesk.flows import audience
+from frontdesk.flows.context import make
 from frontdesk.store import audience_members, audiences
+from tests.stack import Stack, wait_for
 
 ROOT = Path(__file__).parent.parent
 
@@ -86,6 +89,20 @@ def _read_undisturbed(context, stream) -> int:
 def _members(db, audience_id: int) -> list:
     rows = db.execute("SELECT position, phone, variables FROM audience_members WHERE audience_id = ? ORDER BY position", (audience_id,))
     return [(row["position"], row["phone"], json.loads(row["variables"])) for row in rows]
+
+
+@pytest.mark.stack
+def test_the_import_of_a_killed_bulk_worker_goes_on_by_the_sweep(tmp_path):
+    with Stack(tmp_path, without=("ollama", "simulator", "web", "default")) as stack:
+        context = make(stack.settings, queues.connect(stack.settings.redis_address))
+        audience_id, rows = uploaded(context, a_list(30_000)), 0
+        for _ in range(2):
+            wait_for(lambda: audiences.get(context.db, audience_id).rows > rows, seconds=40, every=0.005)
+            stack.kill("bulk")
+            rows = audiences.get(context.db, audience_id).rows
+        found = wait_for(lambda: (one := audiences.get(context.db, audience_id)).is_over and one, seconds=60)
+        assert rows < 30_000 and (found.state, found.rows, found.bad) == ("ready", 30_000, 3_000)
+        assert audience_members.count(context.db, audience_id) == found.good
 
 
 @pytest.mark.slow
