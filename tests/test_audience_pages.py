@@ -7,7 +7,7 @@ import pytest
 from frontdesk.flows import audience
 from frontdesk.store import audience_members, audiences, tags
 from frontdesk.web import audiences as pages
-from tests.test_audience import contact, phone
+from tests.test_audience import contact, conversation, phone
 from tests.test_inbound import queued, rows
 
 LIST = {"way": "file", "client": "1", "region": "DE", "name": ""}
@@ -128,6 +128,19 @@ def test_without_redis_the_list_is_kept_and_the_sweep_reads_it(owner, db, monkey
 
     monkeypatch.setattr(queues.Queues, "read_audience", away)
     assert upload(owner, phone(1)).status_code == 303 and audiences.get(db, 1).state == "wanted"
+
+
+def test_a_customer_is_tagged_in_their_conversation(agent, db):
+    someone = contact(db, "491512000001", name="Bo")
+    at = f"/inbox/{conversation(db, someone)}"
+    agent.submit(f"{at}/tags", tag="#VIP")
+    agent.submit(f"{at}/tags", tag="<i>")
+    page = agent.get(at).text
+    assert "vip ×" in page and "&lt;i&gt; ×" in page and tags.of_contact(db, someone) == ["<i>", "vip"]
+    agent.submit(f"{at}/tags/remove", tag="vip")
+    agent.submit(f"{at}/tags", tag="  ")
+    assert tags.of_contact(db, someone) == ["<i>"]
+    assert agent.submit("/inbox/999/tags", tag="x").status_code == 404
 
 
 def test_members_are_read_in_pages(context, db):

@@ -18,6 +18,7 @@ from frontdesk.web.overview import overview_pages
 from frontdesk.web.pages import add_pages
 from frontdesk.web.rejected import rejected_pages
 from frontdesk.web.rq import rq_pages
+from frontdesk.web.tags import tag_pages
 from frontdesk.web.templates import template_pages
 from frontdesk.web.thread import thread_pages
 from frontdesk.web.users import user_pages
@@ -29,6 +30,7 @@ PAGES = (
     user_pages,
     inbox_pages,
     thread_pages,
+    tag_pages,
     compose_pages,
     template_pages,
     dead_letter_pages,
