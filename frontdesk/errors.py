@@ -153,3 +153,34 @@ class ModelInterrupted(ModelError):
 
 class ModelSilent(ModelError):
     """The model finished with nothing to say, also with thinking switched off."""
+
+
+# --- what fetching from an address that somebody named can end in ---------------------------------------------------------
+
+
+class FetchError(FrontdeskError):
+    """Nothing was fetched."""
+
+
+class FetchRefused(FetchError):
+    """It will never work: `code` is one word for programs, `words` name what is wrong (never the address itself)."""
+
+    def __init__(self, code: str, words: str):
+        self.code, self.words = code, words
+        super().__init__(words)
+
+
+class MediaRefused(FrontdeskError):
+    """A file that cannot be sent: `code` is one word for programs, `words` say what is wrong and what would do."""
+
+    def __init__(self, code: str, words: str):
+        self.code, self.words = code, words
+        super().__init__(words)
+
+
+class FetchFailed(FetchError):
+    """It did not work this time, and may later."""
+
+    def __init__(self, words: str):
+        self.words = words
+        super().__init__(words)

@@ -1,4 +1,4 @@
-"""The only place that talks to Ollama: an answer to a chat, loading a model, and what the server has.
+"""The only place that talks to Ollama: an answer to a chat, embeddings, loading a model, and what the server has.
 
 Every call is synchronous; connections are kept for the seconds between two answers (ollama_loop.py). What goes wrong comes out as one of the Model… errors, after
 the one retry that may mend it; half an answer never comes out.
@@ -9,6 +9,7 @@ The `ollama` package takes half a second to import, so it is imported by the fir
 import asyncio
 import contextlib
 import logging
+import math
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -123,6 +124,24 @@ class Ollama:
         """Load the model as chat() will want it. Raises the Model… errors."""
         call = _Call(self.timeout_seconds, self.load_timeout_seconds, options.model)
         self._loop.run(self._twice(lambda client: self._load(client, options, call), call))
+
+    def embed(self, texts: Sequence[str], model: str, *, timeout_seconds: float, watch: Watch | None = None) -> list[list[float]]:
+        """A vector for each text, all of one length; what is longer than the model's context is cut by Ollama.
+
+        `timeout_seconds` bounds all of it, loading included: too short, and a model that must be loaded never is.
+        Raises the Model… errors, and whatever `watch` raises (see chat).
+        """
+        if not texts:
+            return []
+        sent = [text.encode(errors="replace").decode().replace("\x00", " ") for text in texts]
+        call = _Call(timeout_seconds, 0, model, [{"content": text} for text in sent])
+
+        async def attempt(client) -> list[list[float]]:
+            async with call.charged("answer_seconds", TOO_SLOW.format(timeout_seconds)):
+                answer = await self._whole(client.embed(model=model, input=sent, keep_alive=-1))
+            return _vectors(answer.embeddings, len(sent))
+
+        return self._loop.run(self._twice(attempt, call), watch)
 
     def version(self) -> str | None:
         """The server's version, None when there is no usable server, which is known after about two seconds."""
@@ -335,6 +354,14 @@ async def _read_to_the_end(parts) -> None:
         async with asyncio.timeout(END_SECONDS):
             async for _ in parts:
                 pass
+
+
+def _vectors(given: Sequence[Sequence[float]], count: int) -> list[list[float]]:
+    vectors = [list(vector) for vector in given]
+    lengths = {len(vector) for vector in vectors}
+    if len(vectors) != count or len(lengths) != 1 or 0 in lengths or not all(math.isfinite(part) for vector in vectors for part in vector):
+        raise _Failed(ModelInterrupted("the embeddings could not be read"), again=True)
+    return vectors
 
 
 def _sendable(message: dict[str, Any]) -> dict[str, Any]:

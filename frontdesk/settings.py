@@ -206,8 +206,19 @@ class Settings:
     graph_version: str = _setting("v25.0", _version, "Version of the Graph API.")
     graph_timeout_seconds: float = _setting("20", _number(0.1, 120), "How long one call to the Graph API may take.")
 
+    media_keep_days: int = _setting("90", _whole(1, 3650), "Files for sending that nobody used for so many days are deleted.")
+    fetch_private_addresses: bool = _setting(
+        "no",
+        _yes_or_no,
+        "Also fetch from private, loopback and link-local addresses that callers of the API name: for an intranet of your own.",
+    )
     ollama_host: str = _setting("http://127.0.0.1:11434", _ollama_address, "The Ollama server.")
     ollama_model: str = _setting("llama3.2:3b", _text, "The model that answers, unless the client names another.")
+    ollama_embed_model: str = _setting(
+        "embeddinggemma",
+        _text,
+        "The model by which documents are found by their meaning; `none`: by their words alone.",
+    )
     ollama_num_ctx: int = _setting("4096", _whole(512, 1048576), "Context of the model, in tokens.")
     ollama_num_predict: int = _setting("300", _whole(16, 8192), "Longest answer, in tokens.")
     ollama_timeout_seconds: float = _setting(
@@ -256,8 +267,16 @@ class Settings:
         return self.frontdesk_env == "development"
 
     @property
+    def embed_model(self) -> str | None:
+        return None if self.ollama_embed_model == "none" else self.ollama_embed_model
+
+    @property
     def database_path(self) -> Path:
         return self.data_dir / "frontdesk.db"
+
+    @property
+    def media_dir(self) -> Path:
+        return self.data_dir / "media"
 
     @property
     def redis_socket(self) -> Path:

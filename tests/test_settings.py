@@ -62,6 +62,8 @@ WRONG = {
     "PATIENCE_SECONDS": "soon",
     "ANSWER_AFTER_HOLDING": "perhaps",
     "EARLY_START": "perhaps",
+    "FETCH_PRIVATE_ADDRESSES": "some",
+    "MEDIA_KEEP_DAYS": "0",
     "SEND_RETRY_SECONDS": "10,,60",
     "UNKNOWN_WAIT_SECONDS": "0",
     "LEASE_SECONDS": "1",

@@ -116,6 +116,24 @@ class Queues:
         """Whether a conversation already stands in line for beginning early."""
         return self._stands_in("documents", "early-")
 
+    def fetch_media(self, media_id: int) -> None:
+        """Once, however often it is rung for."""
+        carries = f"fetch_media-{media_id}"
+        if not self._stands_in("bulk", f"{carries}-"):
+            self.put("bulk", "jobs.fetch_media", carries, media_id)
+
+    def read_document(self, document_id: int) -> None:
+        """Reading takes memory and no model: on `bulk`, and once, however often it is rung for."""
+        carries = f"read-{document_id}"
+        if not self._stands_in("bulk", f"{carries}-"):
+            self.put("bulk", "jobs.read_document", carries, document_id)
+
+    def index_document(self, document_id: int) -> None:
+        """The next vectors of a document: behind everything that somebody waits for."""
+        carries = f"index-{document_id}"
+        if not self._stands_in("documents", f"{carries}-"):
+            self.put("documents", "jobs.index_document", carries, document_id)
+
     def _stands_in(self, queue: str, beginning: str) -> bool:
         ids = self.redis.lrange(self._queues[queue].key, 0, -1)
         return any(id_.startswith(beginning.encode()) for id_ in ids)

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from frontdesk.flows.api_send import Refused
+from frontdesk.flows.contents import Sendable, TextMessage
 from frontdesk.flows.context import Context
 from frontdesk.store import listing
 from frontdesk.store.api_tokens import ApiToken
@@ -59,6 +60,15 @@ def known_conversation(call: Call) -> dict:
     if row is None:
         raise Refused(404, "not_found", "There is no such conversation.")
     return row
+
+
+def digits(phone_number: str | None) -> str | None:
+    return "".join(filter(str.isdigit, phone_number)) if phone_number else None
+
+
+def sendable(message: str | Sendable) -> Sendable:
+    """A text may be given as it is."""
+    return TextMessage(text=message) if isinstance(message, str) else message
 
 
 def sound(text: str | None) -> str | None:

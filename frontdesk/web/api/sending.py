@@ -5,10 +5,9 @@ import time
 
 from frontdesk.flows import api_send, mends
 from frontdesk.flows.api_send import Refused, Wanted
-from frontdesk.flows.contents import Sendable, TextMessage
 from frontdesk.store import listing
 from frontdesk.web.api import models
-from frontdesk.web.api.operation import Call, Operation
+from frontdesk.web.api.operation import Call, Operation, digits, sendable
 
 # Of a process' threads so many may be held by those who wait for a task.
 MOST_WAITING = 2
@@ -20,19 +19,15 @@ def _send_message(call: Call) -> models.Queued:
     given = call.given
     if (given.conversation_id is None) == (given.phone_number is None):
         raise Refused(422, "invalid", "Give either conversation_id or phone_number.", "phone_number")
-    phone = "".join(filter(str.isdigit, given.phone_number)) if given.phone_number else None
-    return _queued(call, Wanted(_sendable(given.message), "message", given.conversation_id, phone, given.number_id, given.reply_to))
+    message, phone = sendable(given.message), digits(given.phone_number)
+    return _queued(call, Wanted(message, "message", given.conversation_id, phone, given.number_id, given.reply_to))
 
 
 def _send_in_conversation(call: Call) -> models.Queued:
-    given, message = call.given, _sendable(call.given.content)
+    given, message = call.given, sendable(call.given.content)
     if given.message_type not in (None, message.type):
         raise Refused(422, "invalid", f"The content is of type {message.type}.", "message_type")
     return _queued(call, Wanted(message, "content", call.path["conversation_id"], reply_to_external_id=given.reply_to))
-
-
-def _sendable(message: str | Sendable) -> Sendable:
-    return TextMessage(text=message) if isinstance(message, str) else message
 
 
 def _queued(call: Call, wanted: Wanted) -> models.Queued:
