@@ -25,6 +25,7 @@ main() {
     install_units
     install_caddy
     install -m 644 "$root/deploy/logrotate" "$to/etc/logrotate.d/frontdesk"
+    let_redis_fork
     start
 }
 
@@ -72,7 +73,7 @@ make_user_and_folders() {
         useradd --system --user-group --home-dir $data --no-create-home --shell /usr/sbin/nologin $user
     install -d -m 700 -o $user -g $user "$to$data" "$to$backups"
     install -d -m 750 -o $user -g $user "$to/var/log/frontdesk"
-    install -d -m 755 "$units/frontdesk-.service.d" "$to/etc/logrotate.d" "$to/etc/caddy"
+    install -d -m 755 "$units/frontdesk-.service.d" "$to/etc/logrotate.d" "$to/etc/caddy" "$to/etc/sysctl.d"
 }
 
 # Only what differs from the defaults; everything else is in docs/settings.md.
@@ -121,6 +122,12 @@ install_caddy() {
     caddy validate --adapter caddyfile --config "$file.new" >/dev/null 2>&1 || stop "Caddy refuses $file.new; look with: caddy validate --adapter caddyfile --config $file.new"
     mv "$file.new" "$file"
     if has_systemd; then systemctl reload-or-restart caddy; fi
+}
+
+# Redis writes its file anew in a copy of itself, which the kernel must not refuse for want of memory that is never touched.
+let_redis_fork() {
+    echo 'vm.overcommit_memory = 1' >"$to/etc/sysctl.d/90-frontdesk.conf"
+    if has_systemd; then sysctl -q -p "$to/etc/sysctl.d/90-frontdesk.conf" || true; fi
 }
 
 is_the_package_s() {
