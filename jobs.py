@@ -7,8 +7,8 @@ from functools import cache
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import early, inbound, model_away, reply as replying, sending, suggest as suggesting, sweep as sweeping
-from frontdesk.flows import templates as reading_templates, trying
+from frontdesk.flows import audience, early, firing, inbound, model_away, reply as replying, sending, suggest as suggesting
+from frontdesk.flows import sweep as sweeping, templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
 
 
@@ -58,6 +58,16 @@ def send() -> None:
     """high · what conversations have queued goes out, each on a thread and in order: nobody waits for another's call."""
     for conversation_id in context().queues.take_sends():
         senders().submit(conversation_id)
+
+
+def fire_schedules() -> None:
+    """high · what people scheduled and is due becomes messages."""
+    firing.fire_due(context())
+
+
+def read_audience(audience_id: int) -> None:
+    """bulk · an uploaded list or a choice of contacts becomes recipients."""
+    audience.read(context(), audience_id)
 
 
 def sweep() -> None:

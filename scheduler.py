@@ -47,9 +47,13 @@ class Recurring:
 
 
 def recurring(settings: Settings) -> list[Recurring]:
+    """All recurring work. What people schedule is in SQLite (frontdesk/store/schedules.py), and has one bell here, of its earliest."""
     return [
+        # rings again for whatever is due and has no job: messages, sends, answers, schedules; hands conversations back to the bot
         Recurring("sweep", "jobs.sweep", every_seconds=settings.sweep_seconds),
+        # reads the accounts' templates from Meta
         Recurring("templates", "jobs.refresh_templates", queue="bulk", every_seconds=TEMPLATES_EVERY_SECONDS),
+        # takes away what is over: log-ins, links, idempotency keys, results and figures that are old
         Recurring("clean", "jobs.clean", cron="0 2 * * *"),
         *([Recurring("backup", "jobs.backup", "bulk", cron="15 3 * * *")] if settings.backup_dir else []),
     ]

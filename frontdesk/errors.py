@@ -81,6 +81,33 @@ class Unknown(SendError):
     """The request went out and no answer came: the provider may have taken it."""
 
 
+# --- what an import of recipients can end in ---------------------------------------------------------------------------------
+
+
+class UnreadableFile(FrontdeskError):
+    """Not a list of recipients at all; the words are for who uploaded it."""
+
+
+class BadRow(FrontdeskError):
+    """A line that is no recipient; the words are for who gave it."""
+
+
+class BadPhone(BadRow):
+    """Not a phone number that exists, as far as is known. `digits`: of what looks like one all the same."""
+
+    def __init__(self, words: str, digits: str = ""):
+        self.digits = digits
+        super().__init__(words)
+
+
+class BadFilter(FrontdeskError):
+    """Not a filter of contacts. `field` is the part that is wrong."""
+
+    def __init__(self, field: str, words: str):
+        self.field = field
+        super().__init__(words)
+
+
 # --- what a model call can end in, besides an answer --------------------------------------------------------------
 
 

@@ -97,6 +97,18 @@ def test_what_the_model_left_over_is_answered_by_the_bot_again(context, db):
     assert dead_letters.answer_left_over(context, [1]).retried == 0
 
 
+def test_where_a_person_has_the_conversation_retrying_says_that_the_bot_waits_for_it(context, owner, db):
+    receive(context, webhooks.texts(webhooks.text("Hi", at=context.now())))
+    db.execute("UPDATE messages SET state = 'unanswered'")
+    take_over.take_over(context, 1, 1)
+    page = owner.submit("/dead-letters/retry", conversation="1")
+    said = owner.get(page.location).text
+    assert "On their way again" not in said and "It answers when it is handed back" in said
+    assert rows(db, "SELECT state FROM messages") == [{"state": "waiting"}]
+    take_over.hand_back(context, 1)
+    assert queued(context, "default")[-1] == "reply"
+
+
 def test_a_dismissed_one_is_gone_and_says_who_and_why(context, letter):
     message_id = letter()
     assert dead_letters.dismiss(context, [message_id], [], 7, "called them") == 1

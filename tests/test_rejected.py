@@ -20,8 +20,9 @@ def test_a_rejected_webhook_is_taken_in_again_after_the_fix_and_doubles_nothing(
     [event] = events.rejected(db)
     db.execute("UPDATE numbers SET external_id = '999'")
     assert dead_letters.replay(context, event.id)
-    assert not dead_letters.replay(context, event.id), "a second click does nothing"
+    assert dead_letters.replay(context, event.id), "a second click before its drain harms nothing"
     inbound.drain(context)
+    assert not dead_letters.replay(context, event.id), "it is settled"
     assert [row["text"] for row in rows(db, "SELECT text FROM messages ORDER BY id")] == ["known", "unknown"]
 
 
@@ -41,17 +42,41 @@ def test_however_often_it_is_taken_in_again_the_list_does_not_grow(context, db):
         assert sorted(event.reason for event in events.rejected(db)) == ["unknown phone_number_id 998", "unknown phone_number_id 999"]
 
 
-def test_a_part_that_was_dismissed_stays_so_when_redis_refuses_its_neighbour(context, db, monkeypatch):
+def test_dying_before_the_webhook_is_in_redis_leaves_it_open_and_after_it_leaves_it_to_the_sweep(context, db, monkeypatch):
+    receive(context, two_strangers())
+
+    def dies(*_):
+        raise SystemExit("kill -9")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(context.inbox, "put_again", dies)
+        with pytest.raises(SystemExit):
+            dead_letters.replay(context, events.rejected(db)[0].id)
+    assert events.count_rejected(db) == 2
+    monkeypatch.setattr(context.queues, "drain", dies)
+    with pytest.raises(SystemExit):
+        dead_letters.replay(context, events.rejected(db)[0].id)
+    assert context.inbox.length() == 1 and events.count_rejected(db) == 2
+
+
+def test_an_account_event_is_kept_once_however_often_its_webhook_is_taken_in(context, db):
+    receive(context, webhooks.body(
+        webhooks.change(phone_number_id="998", messages=[webhooks.text("one", id="wamid.1")]),
+        {"field": "account_update", "value": {"event": "VERIFIED_ACCOUNT"}},
+        {"field": "account_update", "value": {"event": "ACCOUNT_RESTRICTION"}},
+    ))  # fmt: skip
+    for _ in range(2):
+        assert dead_letters.replay(context, events.rejected(db)[0].id)
+        inbound.drain(context)
+    assert len(rows(db, "SELECT id FROM account_events")) == 2
+
+
+def test_a_part_that_was_dismissed_stays_so_when_its_neighbour_is_taken_in_again(context, db):
     receive(context, two_strangers())
     first, second = events.rejected(db)
     events.dismiss_rejected(db, second.id, context.now())
-
-    def full(*_):
-        raise queues.RedisError("full")
-
-    monkeypatch.setattr(context.inbox, "put", full)
-    with pytest.raises(queues.RedisError):
-        dead_letters.replay(context, first.id)
+    assert dead_letters.replay(context, first.id)
+    inbound.drain(context)
     assert [event.id for event in events.rejected(db)] == [first.id]
 
 
@@ -61,7 +86,7 @@ def test_what_was_kept_stays_open_when_redis_is_away(app, owner, context, db, mo
     def away(*_):
         raise queues.RedisError("gone")
 
-    monkeypatch.setattr(app.extensions["frontdesk"].inbox, "put", away)
+    monkeypatch.setattr(app.extensions["frontdesk"].inbox, "put_again", away)
     event_id = events.rejected(db)[0].id
     assert owner.submit(f"/rejected/{event_id}/replay").status_code == 503
     assert len(events.rejected(db)) == 2

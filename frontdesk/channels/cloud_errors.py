@@ -52,6 +52,9 @@ def _table() -> dict[int, _Build]:
 
 TABLE: dict[int, _Build] = _table()
 
+# Of failed messages: the person cannot be written to at all. 131026: not on WhatsApp, or too old an app; 131021: the number itself.
+UNREACHABLE = (131026, 131021)
+
 
 def error_for(error: ProviderError, *, is_transient: bool = False) -> SendError:
     """The `SendError` of Meta's error. A code outside the table is Permanent, with the code and Meta's words kept.

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from frontdesk.flows import mends
 from frontdesk.flows.context import Context
 from frontdesk.flows.mends import Cause
-from frontdesk.queues import RedisError
 from frontdesk.store import clients, conversations, dead_letters, events, models, notes, numbers
 from frontdesk.store.database import transaction
 from frontdesk.store.dead_letters import DeadLetter, LeftOver
@@ -53,9 +52,10 @@ SETTLED = "somebody has settled it"
 
 @dataclass
 class Outcome:
-    """`retried` are queued again; `refused`: reason → how many were left alone."""
+    """`retried` are queued again; `held`: owed again, once a person hands back; `refused`: reason → how many were left alone."""
 
     retried: int = 0
+    held: int = 0
     refused: collections.Counter[str] = field(default_factory=collections.Counter)
 
 
@@ -141,17 +141,19 @@ def _retry(db, message_ids: list[int], now: float, anyway: bool, outcome: Outcom
 
 
 def answer_left_over(context: Context, conversation_ids: Iterable[int]) -> Outcome:
-    """The bot tries again to answer what the model left over."""
+    """The bot tries again to answer what the model left over, at once or when a person hands the conversation back."""
     outcome = Outcome()
     with transaction(context.db) as db:
         for conversation_id in set(conversation_ids):
             conversation = conversations.get(db, conversation_id)
             if conversation and (conversation.window_closes_at or 0) <= context.now():
                 outcome.refused[WINDOW.words] += 1
-            elif dead_letters.owe_again(db, conversation_id, context.now()):
-                outcome.retried += 1
-            else:
+            elif not dead_letters.owe_again(db, conversation_id, context.now()):
                 outcome.refused[SETTLED] += 1
+            elif conversation.state == "human":
+                outcome.held += 1
+            else:
+                outcome.retried += 1
     if outcome.retried:
         with context.ringing():
             context.queues.reply()
@@ -175,19 +177,13 @@ def dismiss(context: Context, message_ids: Iterable[int], conversation_ids: Iter
 def replay(context: Context, event_id: int) -> bool:
     """Take the webhook of a rejected event in again, as if it came now; what was understood of it before is swallowed.
 
-    Its other rejected parts come with it. False: somebody has settled it. Raises RedisError: nothing has changed.
+    Only its drain settles it, together with the webhook's other rejected parts, so dying in between loses nothing. False:
+    somebody has settled it. Raises RedisError: nothing has changed.
     """
-    now = context.now()
-    with transaction(context.db) as db:
-        event = events.take_rejected(db, event_id, now)
-        if event is None:
-            return False
-        events.take_siblings(db, event, now)
-    try:
-        context.inbox.put(event.channel, event.webhook, event.received_at)
-    except RedisError:
-        events.give_back_rejected(context.db, event, now)
-        raise
+    event = events.get_rejected(context.db, event_id, open_only=True)
+    if event is None or event.webhook is None:
+        return False
+    context.inbox.put_again(event.channel, event.webhook, event.received_at, event.webhook_key)
     with context.ringing():
         context.queues.drain()
     return True

@@ -93,8 +93,10 @@ def _record(context: Context, db: sqlite3.Connection, entry: InboxEntry, consequ
     except Exception as error:  # parse() promises not to; if it does, this body must not hold up the inbox for ever
         log.exception("webhook %s could not be parsed", entry.id)
         parsed = [Rejected(f"could not be parsed: {type(error).__name__}", _readable(entry.body))]
+    if entry.origin != entry.id:
+        events.taken_in_again(db, entry.origin, context.now())
     for index, event in enumerate(parsed):
-        key = f"{entry.id}:{index}"
+        key = f"{entry.origin}:{index}"
         try:
             with savepoint(db):
                 _record_event(context, db, entry, key, event, consequences)
@@ -121,7 +123,7 @@ def _record_event(
         return
     number = event.number_external_id and numbers.find(db, entry.channel, event.number_external_id)
     if isinstance(event, AccountEvent):
-        events.keep_account_event(db, key, number.id if number else None, event, entry.received_at)
+        events.keep_account_event(db, entry.origin, number.id if number else None, event, entry.received_at)
         consequences.templates_changed |= templates.record_event(db, event)
         return
     if not number:

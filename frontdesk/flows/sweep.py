@@ -2,9 +2,9 @@
 
 import logging
 
-from frontdesk.flows import api_send, sending, suggest, take_over, trying, waits
+from frontdesk.flows import api_send, audience, firing, sending, suggest, take_over, trying, waits
 from frontdesk.flows.context import Context
-from frontdesk.store import api_tokens, clients, conversations, login_links, measures, models, outbox, suggestions, tries, user_sessions
+from frontdesk.store import api_tokens, clients, conversations, login_links, measures, models, outbox, schedules, suggestions, tries, user_sessions
 from frontdesk.store.database import transaction
 
 log = logging.getLogger(__name__)
@@ -12,10 +12,12 @@ log = logging.getLogger(__name__)
 UNMATCHED_KEPT_SECONDS = 30 * 24 * 3600
 DRAFT_IS_LATE_SECONDS = 120
 MEASURES_KEPT_SECONDS = 400 * 24 * 3600
+FIRINGS_KEPT_SECONDS = 400 * 24 * 3600
 
 
 def sweep(context: Context) -> None:
-    """Rings again for: the inbox, abandoned and unproven sends, due sends and answers, agents' drafts, a model that is away.
+    """Rings again for: the inbox, abandoned and unproven sends, due sends, schedules and answers, agents' drafts, a model that is away,
+    imports that died.
 
     Also what only time brings about: conversations that go back to the bot, customers who are told that it takes long.
     """
@@ -29,11 +31,13 @@ def sweep(context: Context) -> None:
         context.queues.suggest(suggestion_id)
     with transaction(context.db) as db:
         measures.roll_up(db, now)
+    firing.ring(context)
     context.queues.send(outbox.to_send(context.db, now))
     if conversations.due(context.db, now, context.settings.lease_seconds, limit=1):
         context.queues.reply(force=not context.queues.depth("default"))
     if _model_should_be_tried(context, now):
         context.queues.warm_up()
+    audience.sweep(context)
 
 
 def _settle_sends(context: Context) -> None:
@@ -63,4 +67,5 @@ def clean(context: Context) -> None:
         suggestions.clean(db, now - suggest.KEPT_SECONDS)
         api_tokens.clean(db, now - api_send.KEY_KEPT_SECONDS)
         measures.clean(db, now - MEASURES_KEPT_SECONDS)
+        schedules.clean(db, now - FIRINGS_KEPT_SECONDS)
         tries.clean(db, now - trying.KEPT_SECONDS)

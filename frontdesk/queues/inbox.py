@@ -13,12 +13,16 @@ INBOX_BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class InboxEntry:
-    """One acknowledged webhook: its stream id, channel kind, exact body and when it came (UTC epoch seconds)."""
+    """One acknowledged webhook: its stream id, channel kind, exact body and when it came (UTC epoch seconds).
+
+    `origin`: the id it had when it came first; its own, unless it is taken in again.
+    """
 
     id: str
     channel: str
     body: bytes
     received_at: float
+    origin: str
 
 
 # One command for both: a pipeline of two costs the client a third more, and this is the way every webhook goes.
@@ -42,15 +46,16 @@ class Inbox:
         """
         return bool(self._put([INBOX, BELL], [channel, body, repr(received_at), BELL_SECONDS]))
 
+    def put_again(self, channel: str, body: bytes, received_at: float, origin: str) -> None:
+        """A webhook that was drained before. The caller enqueues `jobs.drain`. Raises RedisError: nothing has changed."""
+        self.redis.xadd(INBOX, {"channel": channel, "body": body, "at": repr(received_at), "origin": origin})
+
     def silence(self) -> None:
         """Called before reading: what comes after this rings again."""
         self.redis.delete(BELL)
 
     def read(self) -> list[InboxEntry]:
-        return [
-            InboxEntry(id_.decode(), fields[b"channel"].decode(), fields[b"body"], float(fields[b"at"]))
-            for id_, fields in self.redis.xrange(INBOX, count=INBOX_BATCH)
-        ]
+        return [_entry(id_, fields) for id_, fields in self.redis.xrange(INBOX, count=INBOX_BATCH)]
 
     def delete(self, entries: Iterable[InboxEntry]) -> None:
         ids = [entry.id for entry in entries]
@@ -59,3 +64,8 @@ class Inbox:
 
     def length(self) -> int:
         return self.redis.xlen(INBOX)
+
+
+def _entry(id_: bytes, fields: dict[bytes, bytes]) -> InboxEntry:
+    origin = fields.get(b"origin", id_).decode()
+    return InboxEntry(id_.decode(), fields[b"channel"].decode(), fields[b"body"], float(fields[b"at"]), origin)

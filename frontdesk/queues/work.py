@@ -103,15 +103,21 @@ class Queues:
     def suggest(self, suggestion_id: int) -> None:
         """A draft for an agent, who waits: before other documents, and once, however often it is rung for."""
         carries = f"suggest-{suggestion_id}"
-        if not self._stands_in_documents(f"{carries}-"):
+        if not self._stands_in("documents", f"{carries}-"):
             self.put("documents", "jobs.suggest", carries, suggestion_id, at_front=True)
+
+    def read_audience(self, audience_id: int) -> None:
+        """Once in line, however often it is rung for."""
+        carries = f"audience-{audience_id}"
+        if not self._stands_in("bulk", f"{carries}-"):
+            self.put("bulk", "jobs.read_audience", carries, audience_id)
 
     def early_begun(self) -> bool:
         """Whether a conversation already stands in line for beginning early."""
-        return self._stands_in_documents("early-")
+        return self._stands_in("documents", "early-")
 
-    def _stands_in_documents(self, beginning: str) -> bool:
-        ids = self.redis.lrange(self._queues["documents"].key, 0, -1)
+    def _stands_in(self, queue: str, beginning: str) -> bool:
+        ids = self.redis.lrange(self._queues[queue].key, 0, -1)
         return any(id_.startswith(beginning.encode()) for id_ in ids)
 
     def send(self, conversation_ids: Iterable[int]) -> None:

@@ -128,7 +128,7 @@ def prompt_versions(db: sqlite3.Connection, client_id: int, limit: int = 50) -> 
 CHANGEABLE = (
     "name", "time_zone", "model", "temperature", "quiet_seconds", "longest_wait_seconds", "stale_after_minutes",
     "patience_seconds", "answer_after_holding", "holding_text", "apology_text", "pause_hours", "person_words", "person_text",
-    "away_text", "hours", "wait_threshold_seconds", "wait_text", "persona", "language",
+    "away_text", "hours", "wait_threshold_seconds", "wait_text", "persona", "language", "region",
 )  # fmt: skip
 
 

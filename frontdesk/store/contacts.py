@@ -85,6 +85,7 @@ def rename(db: sqlite3.Connection, client_id: int, old: Person, new: Person, now
 def _merge(db: sqlite3.Connection, *, keep: int, gone: int) -> None:
     """Two rows turned out to be one person: conversations and messages of `gone` become those of `keep`."""
     db.execute("UPDATE contact_aliases SET contact_id = ? WHERE contact_id = ?", (keep, gone))
+    db.execute("UPDATE OR IGNORE contact_tags SET contact_id = ? WHERE contact_id = ?", (keep, gone))
     for theirs in db.execute("SELECT * FROM conversations WHERE contact_id = ?", (gone,)).fetchall():
         ours = db.execute(
             "SELECT id FROM conversations WHERE contact_id = ? AND number_id = ?", (keep, theirs["number_id"])
@@ -93,6 +94,7 @@ def _merge(db: sqlite3.Connection, *, keep: int, gone: int) -> None:
             db.execute("UPDATE conversations SET contact_id = ? WHERE id = ?", (keep, theirs["id"]))
             continue
         db.execute("UPDATE messages SET conversation_id = ? WHERE conversation_id = ?", (ours["id"], theirs["id"]))
+        db.execute("UPDATE schedules SET conversation_id = ? WHERE conversation_id = ?", (ours["id"], theirs["id"]))
         db.execute(
             """
             UPDATE conversations SET

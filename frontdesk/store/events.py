@@ -1,5 +1,6 @@
 """Webhook parts that are no message: what could not be understood, and what speaks of the account. Each kept once, whole."""
 
+import hashlib
 import json
 import sqlite3
 from dataclasses import dataclass
@@ -31,11 +32,15 @@ _OPEN = "replayed_at IS NULL AND dismissed_at IS NULL"
 def reject(
     db: sqlite3.Connection, event_key: str, channel: str, reason: str, raw: Any, now: float, webhook: bytes | None = None
 ) -> None:
-    """`event_key` names the webhook and the part of it; `raw` is anything JSON can hold."""
+    """`event_key` names the webhook and the part of it; `raw` is anything JSON can hold.
+
+    Taken in again in vain it is open again, unless the same was dismissed.
+    """
     db.execute(
         """
         INSERT INTO rejected_events (event_key, channel, reason, body, received_at, webhook) VALUES (?, ?, ?, ?, ?, ?)
-        ON CONFLICT DO NOTHING
+        ON CONFLICT (event_key) DO UPDATE SET reason = excluded.reason, body = excluded.body, webhook = excluded.webhook,
+            replayed_at = NULL, dismissed_at = CASE WHEN body = excluded.body THEN dismissed_at END
         """,
         (event_key, channel, reason, json.dumps(raw), now, webhook),
     )
@@ -53,10 +58,14 @@ def rejected(db: sqlite3.Connection, before: int | None = None, limit: int = 30)
     return [RejectedEvent(*row) for row in rows]
 
 
-def get_rejected(db: sqlite3.Connection, event_id: int) -> RejectedEvent | None:
-    """Settled or not."""
+def get_rejected(db: sqlite3.Connection, event_id: int, open_only: bool = False) -> RejectedEvent | None:
+    """Settled or not, unless `open_only`."""
     row = db.execute(
-        "SELECT id, event_key, channel, reason, body, webhook, received_at FROM rejected_events WHERE id = ?", (event_id,)
+        f"""
+        SELECT id, event_key, channel, reason, body, webhook, received_at FROM rejected_events
+        WHERE id = ? AND (({_OPEN}) OR NOT ?)
+        """,
+        (event_id, open_only),
     ).fetchone()
     return RejectedEvent(*row) if row else None
 
@@ -65,34 +74,11 @@ def count_rejected(db: sqlite3.Connection) -> int:
     return db.execute(f"SELECT COUNT(*) FROM rejected_events WHERE {_OPEN}").fetchone()[0]
 
 
-def take_rejected(db: sqlite3.Connection, event_id: int, now: float) -> RejectedEvent | None:
-    """For whoever replays it: None for everybody but the first."""
-    row = db.execute(
-        f"""
-        UPDATE rejected_events SET replayed_at = ? WHERE id = ? AND {_OPEN} AND webhook IS NOT NULL
-        RETURNING id, event_key, channel, reason, body, webhook, received_at
-        """,
-        (now, event_id),
-    ).fetchone()
-    return RejectedEvent(*row) if row else None
-
-
-def take_siblings(db: sqlite3.Connection, event: RejectedEvent, now: float) -> None:
-    """The other open parts of the same webhook: a replay brings them again, or not."""
+def taken_in_again(db: sqlite3.Connection, webhook_key: str, now: float) -> None:
+    """Every open part of a webhook is settled, before its drain rejects what is still not understood. In that transaction."""
     db.execute(
         f"UPDATE rejected_events SET replayed_at = ? WHERE event_key >= ? || ':' AND event_key < ? || ';' AND {_OPEN}",
-        (now, event.webhook_key, event.webhook_key),
-    )
-
-
-def give_back_rejected(db: sqlite3.Connection, event: RejectedEvent, taken_at: float) -> None:
-    """What `take_rejected` and `take_siblings` took at this moment is open again."""
-    db.execute(
-        """
-        UPDATE rejected_events SET replayed_at = NULL
-        WHERE event_key >= ? || ':' AND event_key < ? || ';' AND replayed_at = ? AND dismissed_at IS NULL
-        """,
-        (event.webhook_key, event.webhook_key, taken_at),
+        (now, webhook_key, webhook_key),
     )
 
 
@@ -100,11 +86,14 @@ def dismiss_rejected(db: sqlite3.Connection, event_id: int, now: float) -> None:
     db.execute(f"UPDATE rejected_events SET dismissed_at = ? WHERE id = ? AND {_OPEN}", (now, event_id))
 
 
-def keep_account_event(db: sqlite3.Connection, event_key: str, number_id: int | None, event: AccountEvent, now: float) -> None:
+def keep_account_event(db: sqlite3.Connection, webhook_key: str, number_id: int | None, event: AccountEvent, now: float) -> None:
+    """Once for a webhook, whichever part of it this is: that can change when it is taken in again."""
+    raw = json.dumps(event.raw)
+    content = hashlib.sha256(json.dumps([event.field, event.account_id, raw]).encode()).hexdigest()[:32]
     db.execute(
         """
         INSERT INTO account_events (event_key, number_id, account_id, field, raw, received_at) VALUES (?, ?, ?, ?, ?, ?)
         ON CONFLICT DO NOTHING
         """,
-        (event_key, number_id, event.account_id, event.field, json.dumps(event.raw), now),
+        (f"{webhook_key}:{content}", number_id, event.account_id, event.field, raw, now),
     )

@@ -540,6 +540,138 @@ def m013_templates(db: Database) -> None:
     )
 
 
+@migrations()
+def m015_schedules(db: Database) -> None:
+    _statements(
+        db,
+        """
+        -- A message for later: once (`rule` NULL) or again and again. `content`: what is sent, as JSON, see flows/firing.py.
+        CREATE TABLE schedules (
+            id INTEGER PRIMARY KEY,
+            public_id TEXT NOT NULL UNIQUE,
+            client_id INTEGER NOT NULL REFERENCES clients,
+            number_id INTEGER NOT NULL REFERENCES numbers,
+            -- NULL: somebody never met, whose conversation begins when it first goes out
+            conversation_id INTEGER REFERENCES conversations,
+            phone TEXT,
+            name TEXT NOT NULL,
+            content TEXT NOT NULL,
+            media_id INTEGER,
+            rule TEXT,
+            time_zone TEXT NOT NULL,
+            next_at REAL,
+            late_limit_seconds REAL NOT NULL,
+            state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'paused', 'done', 'cancelled', 'missed')),
+            created_by INTEGER,
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL,
+            last_fired_at REAL,
+            CHECK (conversation_id IS NOT NULL OR phone IS NOT NULL),
+            CHECK (state <> 'active' OR next_at IS NOT NULL)
+        );
+        CREATE INDEX schedules_due ON schedules (next_at, id) WHERE state = 'active';
+        CREATE INDEX schedules_client ON schedules (client_id, id);
+        CREATE INDEX schedules_conversation ON schedules (conversation_id);
+
+        -- 'Nothing fires twice' rests on this key, however many schedulers there are and whatever dies.
+        CREATE TABLE schedule_firings (
+            schedule_id INTEGER NOT NULL REFERENCES schedules ON DELETE CASCADE,
+            due_at REAL NOT NULL,
+            fired_at REAL NOT NULL,
+            outcome TEXT NOT NULL CHECK (outcome IN ('sent', 'missed', 'refused')),
+            message_id INTEGER,
+            code TEXT,
+            words TEXT,
+            PRIMARY KEY (schedule_id, due_at)
+        ) WITHOUT ROWID;
+        CREATE INDEX schedule_firings_unsent ON schedule_firings (fired_at) WHERE outcome <> 'sent'
+        """,
+    )
+
+
+@migrations()
+def m017_audiences(db: Database) -> None:
+    _statements(
+        db,
+        """
+        -- where numbers without a country code belong (ISO 3166); NULL: the country of the client's own number
+        ALTER TABLE clients ADD COLUMN region TEXT;
+
+        CREATE TABLE contact_tags (
+            client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
+            contact_id INTEGER NOT NULL REFERENCES contacts ON DELETE CASCADE,
+            tag TEXT NOT NULL,
+            PRIMARY KEY (client_id, tag, contact_id)
+        ) WITHOUT ROWID;
+        CREATE INDEX contact_tags_contact ON contact_tags (contact_id);
+        CREATE INDEX contacts_client ON contacts (client_id, id);
+
+        -- Ids are never used again: members of a deleted audience go after it, in small steps.
+        CREATE TABLE audiences (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            public_id TEXT NOT NULL UNIQUE,
+            client_id INTEGER NOT NULL REFERENCES clients,
+            number_id INTEGER REFERENCES numbers,
+            name TEXT NOT NULL,
+            source TEXT NOT NULL CHECK (source IN ('csv', 'paste', 'tag', 'filter')),
+            state TEXT NOT NULL DEFAULT 'wanted' CHECK (state IN ('wanted', 'reading', 'ready', 'failed')),
+            problem TEXT NOT NULL DEFAULT '',
+            -- of a file: its path under DATA_DIR while it is needed, and the country of numbers without a country code
+            file TEXT,
+            region TEXT,
+            -- of tag and filter: which contacts, as JSON (flows/contact_filter.py)
+            filter TEXT,
+            -- every row of the source is one of: a member, bad, a duplicate, opted out, unreachable
+            total_bytes INTEGER NOT NULL DEFAULT 0,
+            read_bytes INTEGER NOT NULL DEFAULT 0,
+            total_rows INTEGER,
+            rows INTEGER NOT NULL DEFAULT 0,
+            good INTEGER NOT NULL DEFAULT 0,
+            bad INTEGER NOT NULL DEFAULT 0,
+            duplicates INTEGER NOT NULL DEFAULT 0,
+            opted_out INTEGER NOT NULL DEFAULT 0,
+            unreachable INTEGER NOT NULL DEFAULT 0,
+            -- the names of the variables, JSON, in the source's order
+            variables TEXT NOT NULL DEFAULT '[]',
+            -- what was found out on the way, for who uploaded it
+            remark TEXT NOT NULL DEFAULT '',
+            checkpoint TEXT,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            lease_owner TEXT,
+            lease_expires_at REAL,
+            created_by INTEGER,
+            created_at REAL NOT NULL,
+            finished_at REAL
+        );
+        CREATE INDEX audiences_client ON audiences (client_id, id);
+        CREATE INDEX audiences_unfinished ON audiences (id) WHERE state IN ('wanted', 'reading');
+
+        -- Positions run from 1 to the audience's `good` without a gap, in the source's order.
+        CREATE TABLE audience_members (
+            audience_id INTEGER NOT NULL,
+            position INTEGER NOT NULL,
+            phone TEXT NOT NULL,
+            contact_id INTEGER,
+            variables TEXT NOT NULL,
+            time_zone TEXT NOT NULL,
+            country TEXT NOT NULL,
+            PRIMARY KEY (audience_id, position)
+        ) WITHOUT ROWID;
+        CREATE UNIQUE INDEX audience_members_phone ON audience_members (audience_id, phone);
+
+        -- Lines that became no members. `line` is that of the file; of contacts, the contact's id.
+        CREATE TABLE audience_bad_lines (
+            audience_id INTEGER NOT NULL,
+            line INTEGER NOT NULL,
+            cause TEXT NOT NULL CHECK (cause IN ('bad', 'opted_out', 'unreachable')),
+            reason TEXT NOT NULL,
+            text TEXT NOT NULL,
+            PRIMARY KEY (audience_id, line)
+        ) WITHOUT ROWID
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

@@ -79,7 +79,7 @@ def queue(
     waited_seconds: float | None = None,
     model_seconds: float | None = None,
 ) -> int:
-    """`purpose`: 'answer' (the model's), 'holding' (what is said while somebody waits), 'person' (of the user `user_id`), 'api'.
+    """`purpose`: 'answer' (the model's), 'holding' (what is said while somebody waits), 'person' (of the user `user_id`), 'api', 'schedule'.
 
     `media_id`: the file it carries; `media`: what the desk shows of it without opening it.
     """

@@ -51,7 +51,7 @@ def dead_letter_pages(context: Context) -> Blueprint:
             return _ask_page(context, "retry", chosen, standing=standing)
         sent = flow.retry(context, chosen.message_ids, anyway=anyway)
         answered = flow.answer_left_over(context, chosen.conversation_ids)
-        _tell(sent.retried + answered.retried, sent.refused + answered.refused)
+        _tell(sent.retried + answered.retried, sent.refused + answered.refused, answered.held)
         return see_other(".letters")
 
     @pages.post("/dead-letters/dismiss")
@@ -150,8 +150,10 @@ def _failed_jobs(context: Context) -> list[tuple[mends.Cause, list[queues.Failed
     return [(cause, list(jobs)) for cause, jobs in groupby(by_cause, key=lambda jobs: mends.cause_of_job(jobs.exception))]
 
 
-def _tell(retried: int, refused: dict[str, int]) -> None:
+def _tell(retried: int, refused: dict[str, int], held: int) -> None:
     if retried:
         flash(f"On their way again: {retried}.", "success")
+    if held:
+        flash(f"A person has the conversation, so the bot is silent: {held}. It answers when it is handed back.", "warning")
     for why, count in refused.items():
         flash(f"Left alone: {count}, because {why}.", "warning")

@@ -41,7 +41,7 @@ def rejected_pages(context: Context) -> Blueprint:
     @pages.post("/rejected/<int:event_id>/replay")
     def replay(event_id: int):
         if flow.replay(context, event_id):
-            flash("Taken in again. If it is still not understood, it comes back here in a moment.", "success")
+            flash("Taken in again. In a moment it is gone from here, or still not understood.", "success")
         else:
             flash("It was settled already, or its whole webhook was not kept.", "warning")
         return see_other(".rejected")

@@ -90,7 +90,7 @@ class Message(BaseModel):
     kind: str
     text: str
     status: str
-    written_by: Literal["customer", "bot", "person", "api", "phone_app", "other"]
+    written_by: Literal["customer", "bot", "person", "api", "phone_app", "schedule", "other"]
     created_at: float
 
 
