@@ -13,6 +13,7 @@ from frontdesk.queues.connection import Connection, RedisError, connect
 from frontdesk.queues.facts import RedisFacts, redis_facts, scheduler_alive, workers_alive
 from frontdesk.queues.inbox import Inbox, InboxEntry
 from frontdesk.queues.limits import Limits, Rate, jittered
+from frontdesk.queues.load import Load, load
 from frontdesk.queues.presence import Presence
 from frontdesk.queues.work import QUEUES, FailedJobs, FrontdeskJob, Queues
 
@@ -28,6 +29,7 @@ __all__ = [
     "InboxEntry",
     "JSONSerializer",
     "Limits",
+    "Load",
     "Presence",
     "Queues",
     "Rate",
@@ -35,6 +37,7 @@ __all__ = [
     "RedisFacts",
     "connect",
     "jittered",
+    "load",
     "redis_facts",
     "scheduler_alive",
     "workers_alive",

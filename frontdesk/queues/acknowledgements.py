@@ -5,8 +5,13 @@ from collections.abc import Iterable
 from frontdesk.histogram import Histogram, class_of
 from frontdesk.queues.connection import Connection, Script
 
+TOTAL = "acknowledged"
+
 _ADD = """
-for i = 2, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = 2, #ARGV, 2 do
+    redis.call('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1])
+    redis.call('HINCRBY', KEYS[2], ARGV[i], ARGV[i + 1])
+end
 redis.call('EXPIRE', KEYS[1], ARGV[1])
 """
 
@@ -32,7 +37,7 @@ class Acknowledgements:
             self._written_at = now
             counted, self._counted = self._counted, {}
             pairs = [number for pair in counted.items() for number in pair]
-            self._add([self._key(now // 3600)], [self.KEPT_SECONDS, *pairs])
+            self._add([self._key(now // 3600), TOTAL], [self.KEPT_SECONDS, *pairs])
 
     def read(self, hours: Iterable[float]) -> list[Histogram]:
         """For each hour (UTC epoch seconds, its beginning) its histogram."""
@@ -40,6 +45,10 @@ class Acknowledgements:
         for hour in hours:
             pipeline.hgetall(self._key(hour // 3600))
         return [{int(place): int(count) for place, count in found.items()} for found in pipeline.execute()]
+
+    def total(self) -> Histogram:
+        """Since Redis began; never less than before, so rates can be made of it."""
+        return {int(place): int(count) for place, count in self.redis.hgetall(TOTAL).items()}
 
     @staticmethod
     def _key(hour: float) -> str:
