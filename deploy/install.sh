@@ -86,7 +86,6 @@ FRONTDESK_ENV=production
 DATA_DIR=$data
 BACKUP_DIR=$backups
 TRUSTED_PROXIES=1
-REDIS_APPENDFSYNC=always
 SQLITE_SYNCHRONOUS=full
 # The token that you type into Meta's webhook form:
 WHATSAPP_VERIFY_TOKEN=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')

@@ -167,8 +167,6 @@ def names(settings: Settings) -> list[str]:
 def environ_of(name: str, settings: Settings) -> dict[str, str]:
     """This Python first on the PATH. Only the simulator is given its secret, and no command line is."""
     environ = {**os.environ, "PATH": f"{sys.prefix}/bin:{os.environ.get('PATH', os.defpath)}", "PYTHONUNBUFFERED": "1"}
-    if name == "redis":
-        environ[redis_server.SYNCED_BY] = "1"
     if name == "simulator":
         environ.update(
             SIMULATOR_PORT=str(settings.simulator_port),

@@ -42,9 +42,7 @@ def _bundled_server() -> Path | None:
 
 # Redis' own everysec holds writes back in memory while a sync runs and answers "done" all the same: killed at that
 # moment it lost acknowledged entries (in 2 of 40 trials, thousands). So it writes at once, and we sync each second.
-# Where nobody does (systemd starts this alone), its own everysec is still better than none.
-APPENDFSYNC = {"everysec": "no", "everysec, alone": "everysec", "always": "always"}
-SYNCED_BY = "FRONTDESK_SYNCS_REDIS"
+APPENDFSYNC = {"everysec": "no", "always": "always"}
 
 
 def redis_command(binary: Path | str, *, directory: Path, socket_path: Path, appendfsync: str = "everysec") -> list[str]:
@@ -137,12 +135,11 @@ def become_redis(settings: Settings) -> None:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
     os.set_inheritable(descriptor, True)
-    alone = settings.redis_appendfsync == "everysec" and SYNCED_BY not in os.environ
     command = redis_command(
         binary,
         directory=directory,
         socket_path=settings.redis_socket,
-        appendfsync="everysec, alone" if alone else settings.redis_appendfsync,
+        appendfsync=settings.redis_appendfsync,
     )
     os.execv(command[0], command)
 

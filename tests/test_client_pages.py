@@ -4,6 +4,7 @@ import pytest
 
 from frontdesk.flows import prompt, trying
 from frontdesk.ollama import ModelOptions
+from frontdesk.flows.person_words import asks_for_person
 from frontdesk.store import clients, numbers, outbox, tries
 from tests.standins.ollama_replies import Reply
 from tests.test_inbound import queued, rows
@@ -153,6 +154,30 @@ def test_a_stopped_number_says_why_how_to_mend_it_and_what_waits_and_resuming_ri
     assert "sends nothing" in owner.get("/inbox").text
     owner.submit("/numbers/1/resume")
     assert list(context.queues.take_sends()) == [1] and numbers.get(db, 1).stopped_at is None
+
+
+def test_the_page_says_what_a_single_word_counts_for(owner, context):
+    assert "a single word only with nothing but courtesy around it" in owner.get("/clients/1").text
+    assert asks_for_person("a human please", "human") and not asks_for_person("human hair", "human")
+
+
+def test_what_is_wrong_with_a_number_is_said_and_what_was_typed_is_kept(owner, db):
+    page = owner.submit("/numbers/1", **{**NUMBER, "account_id": "my account", "messages_per_second": "many"})
+    assert page.status_code == 422 and 'value="my account"' in page.text
+    assert "The account id is digits" in page.text and "Messages a second is a number from" in page.text
+
+
+@pytest.mark.parametrize(
+    "reason, code, mend",
+    [
+        ("Object with ID '1' does not exist", 33, "Compare the number&#39;s phone number id"),
+        ("the access token is empty or holds characters that no token has", None, "Give the number a new token"),
+    ],
+)
+def test_a_stopped_number_names_its_own_mend(owner, db, reason, code, mend):
+    numbers.stop(db, 1, reason, code, 1)
+    page = owner.get("/numbers/1").text
+    assert mend in page and "then resume the number" in page and "by hand" not in page
 
 
 def test_a_number_is_stopped_by_hand(owner, db):

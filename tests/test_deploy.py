@@ -97,7 +97,7 @@ def test_the_env_file_that_install_sh_writes_is_good_once_the_secret_is_in_it(tm
     text = text.replace("$data", str(tmp_path / "data")).replace("$backups", str(tmp_path / "kept"))
     (tmp_path / ".env").write_text(text.replace("WHATSAPP_APP_SECRETS=", "WHATSAPP_APP_SECRETS=secret"))
     settings = settings_module.load({}, env_file=tmp_path / ".env")
-    assert (settings.frontdesk_env, settings.trusted_proxies, settings.redis_appendfsync) == ("production", 1, "always")
+    assert (settings.frontdesk_env, settings.trusted_proxies, settings.sqlite_synchronous) == ("production", 1, "full")
     assert set(re.findall(r"^([A-Z_]+)=", text, re.MULTILINE)) <= KEYS
 
 
@@ -107,15 +107,8 @@ def test_install_sh_is_a_script_that_refuses_what_it_cannot_do():
     assert refused.returncode == 2 and refused.stderr.startswith("frontdesk: ")
 
 
-@pytest.mark.parametrize("name", ["redis.conf", "systemd"])
-def test_what_keeps_acknowledged_webhooks_is_synced(name):
-    text = (DEPLOY / "redis.conf").read_text() if name == "redis.conf" else (DEPLOY / "install.sh").read_text()
-    assert "appendfsync always" in text or "REDIS_APPENDFSYNC=always" in text
-
-
-def test_a_redis_that_nobody_syncs_syncs_itself(settings, tmp_path):
-    options = redis_server.redis_command("redis", directory=tmp_path, socket_path=tmp_path / "s", appendfsync="everysec, alone")
-    assert options[options.index("--appendfsync") + 1] == "everysec"
+def test_redis_syncs_each_write_where_bin_start_is_not_there_to_do_it():
+    assert "REDIS_APPENDFSYNC=always" in unit(DEPLOY / "systemd" / "frontdesk-redis.service")["Environment"]
 
 
 def test_redis_conf_is_taken_by_a_real_redis(tmp_path):

@@ -90,13 +90,8 @@ def test_finding_it_does_not_import_its_package():
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).strip() == "False"
 
 
-def test_where_nobody_syncs_its_file_it_does_so_itself(data_dir, own_redis):
-    own_redis()
-    assert connect(data_dir).config_get("appendfsync") == {"appendfsync": "everysec"}
-
-
 def test_it_listens_for_its_owner_only_and_keeps_everything(data_dir, own_redis):
-    own_redis(FRONTDESK_SYNCS_REDIS="1")
+    own_redis()
     client = connect(data_dir)
     assert (data_dir / "redis.sock").stat().st_mode & 0o777 == 0o700
     options = client.config_get("appendonly", "appendfsync", "maxmemory-policy", "port", "save", "dir")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from frontdesk import queues
-from frontdesk.channels import cloud_account
+from frontdesk.channels import cloud_account, cloud_errors
 from frontdesk.flows import mends
 from frontdesk.errors import FrontdeskError, ModelError, NumberStopped, SendError
 from frontdesk.ollama import Ollama
@@ -176,7 +176,10 @@ def cloud_number(settings: Settings, number: numbers.Number) -> Iterator[Finding
         sender = numbers.sender(number, settings)
         facts = cloud_account.number_facts(sender)
     except NumberStopped as error:
-        yield Finding(name, f"the token is refused: {error}", "store a new token: bin/frontdesk numbers add")
+        if error.code == cloud_errors.NO_SUCH_NUMBER:
+            yield Finding(name, str(error), mends.NUMBER_ID.mend.removesuffix("; then retry."))
+        else:
+            yield Finding(name, f"the token is refused: {error}", "store a new token: bin/frontdesk numbers add")
         return
     except (SendError, FrontdeskError) as error:
         yield Finding(name, str(error), "look at the number's id, GRAPH_URL and the network")
@@ -190,7 +193,9 @@ def cloud_number(settings: Settings, number: numbers.Number) -> Iterator[Finding
 def mend_of_stop(number: numbers.Number) -> str:
     """What to do about a stopped number."""
     if number.stopped_code is None:
-        return "It was stopped by hand. Resume it when it should send again."
+        if number.stopped_reason == numbers.BY_HAND:
+            return "It was stopped by hand. Resume it when it should send again."
+        return "Give the number a new token, then resume the number."  # what was refused before it reached Meta
     return f"{mends.cause_of(number.stopped_code).mend.removesuffix('; then retry.')}, then resume the number."
 
 

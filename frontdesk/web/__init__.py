@@ -18,6 +18,7 @@ from frontdesk.web.overview import overview_pages
 from frontdesk.web.pages import add_pages
 from frontdesk.web.rejected import rejected_pages
 from frontdesk.web.rq import rq_pages
+from frontdesk.web.schedules import schedule_pages
 from frontdesk.web.templates import template_pages
 from frontdesk.web.thread import thread_pages
 from frontdesk.web.users import user_pages
@@ -31,6 +32,7 @@ PAGES = (
     thread_pages,
     compose_pages,
     template_pages,
+    schedule_pages,
     dead_letter_pages,
     rejected_pages,
     client_pages,

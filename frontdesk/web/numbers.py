@@ -71,7 +71,7 @@ def number_pages(context: Context) -> Blueprint:
     @pages.post("/numbers/<int:number_id>/stop")
     def stop(number_id: int):
         _known(context, number_id)
-        numbers.stop(context.db, number_id, "stopped by hand", None, context.now())
+        numbers.stop(context.db, number_id, numbers.BY_HAND, None, context.now())
         flash("Stopped. What is written waits until you resume it.", "success")
         return see_other(".show", number_id=number_id)
 
@@ -130,7 +130,7 @@ def _choices(context: Context) -> list[tuple[str, str]]:
 
 def _number_page(context: Context, number_id: int, form: Form | None = None) -> str:
     number = _known(context, number_id)
-    form = form or Form(
+    form = form if form is not None else Form(
         client=str(number.client_id),
         account_id=number.account_id or "",
         display_phone=number.display_phone or "",

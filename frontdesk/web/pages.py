@@ -30,6 +30,7 @@ NAVIGATION = [
     Entry("inbox", "Inbox", "/inbox", "inbox"),
     Entry("overview", "Overview", "/overview", "chart"),
     Entry("templates", "Templates", "/templates", "file"),
+    Entry("schedules", "Schedules", "/schedules", "calendar"),
     Entry("clients", "Clients", "/clients", "store", owner=True),
     Entry("dead-letters", "Dead letters", "/dead-letters", "undelivered", owner=True),
     Entry("users", "Users", "/users", "people", owner=True),
