@@ -263,6 +263,10 @@ class Settings:
     sweep_seconds: int = _setting("15", _whole(1, 300), "How often the sweep looks for work that nobody carries.")
     send_threads: int = _setting("16", _whole(1, 128), "Sends under way at once in a `high` worker.")
 
+    metrics_token: str = _setting(
+        "", _text, "Who reads /metrics must send it: `Authorization: Bearer …`. Empty: this machine alone, and no proxy.", secret=True
+    )
+
     backup_dir: Path | None = _setting(
         "", _folder_or_none, "Where a backup is put every night at 3:15, best on another disk. Empty: none is made."
     )

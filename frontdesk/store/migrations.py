@@ -933,6 +933,61 @@ def m019_documents(db: Database) -> None:
     )
 
 
+@migrations()
+def m020_ops(db: Database) -> None:
+    """What only ever grows, for /metrics: counted where it happens, in its own transaction, so no process can forget or double it."""
+    _statements(
+        db,
+        """
+        CREATE TABLE counters (
+            name TEXT NOT NULL,
+            label TEXT NOT NULL,
+            value REAL NOT NULL,
+            PRIMARY KEY (name, label)
+        ) WITHOUT ROWID
+        """,
+    )
+    count = "ON CONFLICT (name, label) DO UPDATE SET value = value + excluded.value;"
+    db.conn.execute(
+        f"""
+        CREATE TRIGGER counters_added AFTER INSERT ON messages BEGIN
+            INSERT INTO counters VALUES ('messages', CASE NEW.direction WHEN 'in' THEN 'in' ELSE COALESCE(NEW.purpose, 'other') END, 1) {count}
+        END
+        """
+    )
+    db.conn.execute(
+        f"""
+        CREATE TRIGGER counters_outcome AFTER UPDATE OF state ON messages
+        WHEN NEW.state IS NOT OLD.state AND NEW.state IN ('sending', 'unknown', 'sent', 'delivered', 'read', 'failed') BEGIN
+            INSERT INTO counters VALUES ('outcomes', NEW.state, 1) {count}
+            INSERT INTO counters SELECT 'failures', COALESCE(NEW.error_code, ''), 1 WHERE NEW.state = 'failed' {count}
+        END
+        """
+    )
+    seconds = "(SELECT 'waited' AS part, NEW.waited_seconds AS s UNION ALL SELECT 'model', COALESCE(NEW.model_seconds, 0)"
+    seconds += " UNION ALL SELECT 'send', NEW.sent_at - NEW.created_at"
+    seconds += " UNION ALL SELECT 'answer', NEW.waited_seconds + COALESCE(NEW.model_seconds, 0) + NEW.sent_at - NEW.created_at)"
+    bounds = (0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1800)
+    classes = " ".join(f"WHEN s <= {bound} THEN '{bound}'" for bound in bounds)
+    db.conn.execute(
+        f"""
+        CREATE TRIGGER counters_answered AFTER UPDATE OF sent_at ON messages
+        WHEN OLD.sent_at IS NULL AND NEW.sent_at IS NOT NULL AND NEW.waited_seconds IS NOT NULL BEGIN
+            INSERT INTO counters SELECT part, CASE {classes} ELSE '+Inf' END, 1 FROM {seconds} WHERE TRUE {count}
+            INSERT INTO counters SELECT part, 'sum', MAX(0, s) FROM {seconds} WHERE TRUE {count}
+        END
+        """
+    )
+    db.conn.execute(
+        f"""
+        CREATE TRIGGER counters_taken_over AFTER UPDATE OF claim_owner ON conversations
+        WHEN OLD.claim_owner IS NOT NULL AND NEW.claim_owner IS NOT NULL AND NEW.claim_owner <> OLD.claim_owner BEGIN
+            INSERT INTO counters VALUES ('leases', 'taken over', 1) {count}
+        END
+        """
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""
