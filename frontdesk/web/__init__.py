@@ -6,6 +6,7 @@ from frontdesk.flows.context import Context
 from frontdesk.web.account import account_pages
 from frontdesk.web.api import api_pages
 from frontdesk.web.api_tokens import token_pages
+from frontdesk.web.attachments import attachment_pages
 from frontdesk.web.audiences import audience_pages
 from frontdesk.web.canned import canned_pages
 from frontdesk.web.clients import client_pages
@@ -34,6 +35,7 @@ PAGES = (
     thread_pages,
     tag_pages,
     compose_pages,
+    attachment_pages,
     template_pages,
     schedule_pages,
     dead_letter_pages,

@@ -46,6 +46,8 @@ def number_pages(context: Context) -> Blueprint:
                 now=context.now(),
             )
             numbers.change(db, number_id, **values)
+        with context.ringing():
+            context.queues.refresh_templates()
         flash("The number is there. Test it next.", "success")
         return see_other(".show", number_id=number_id)
 
@@ -65,6 +67,8 @@ def number_pages(context: Context) -> Blueprint:
             numbers.change(db, number_id, **values)
             if token:
                 numbers.set_token(db, context.settings, number_id, token)
+        with context.ringing():
+            context.queues.refresh_templates()
         flash("Saved. A new token counts from the next message on." if token else "Saved.", "success")
         return see_other(".show", number_id=number_id)
 
