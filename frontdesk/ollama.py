@@ -1,4 +1,4 @@
-"""The only place that talks to Ollama: an answer to a chat, loading a model, and what the server has.
+"""The only place that talks to Ollama: an answer to a chat, embeddings, loading a model, and what the server has.
 
 Every call is synchronous; connections are kept for the seconds between two answers (ollama_loop.py). What goes wrong comes out as one of the Model… errors, after
 the one retry that may mend it; half an answer never comes out.
@@ -9,6 +9,7 @@ The `ollama` package takes half a second to import, so it is imported by the fir
 import asyncio
 import contextlib
 import logging
+import math
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -25,6 +26,7 @@ from frontdesk.errors import (
     ModelMissing,
     ModelRefused,
     ModelSilent,
+    ModelSlow,
 )
 from frontdesk.ollama_loop import Answer, Loop, Watch
 
@@ -54,10 +56,13 @@ class ModelOptions:
     num_predict: int
     temperature: float = 0.3
     keep_alive: int | str = -1
+    seed: int | None = None
 
     def request(self) -> dict[str, Any]:
         """The arguments of the client's chat(). `think` unset would mean ON for models that can."""
         options = {"num_ctx": self.num_ctx, "num_predict": self.num_predict, "temperature": self.temperature}
+        if self.seed is not None:
+            options["seed"] = self.seed
         return {"model": self.model, "options": options, "keep_alive": self.keep_alive, "think": False}
 
 
@@ -107,22 +112,49 @@ class Ollama:
         self._loop = Loop(self._client)
 
     def chat(
-        self, messages: Sequence[dict], options: ModelOptions, *, watch: Watch | None = None, watch_every_seconds=0.25
+        self,
+        messages: Sequence[dict],
+        options: ModelOptions,
+        *,
+        schema: dict[str, Any] | None = None,
+        timeout_seconds: float | None = None,
+        watch: Watch | None = None,
+        watch_every_seconds: float = 0.25,
     ) -> Completion:
         """The model's answer to `messages` ({"role", "content"}, oldest first, at least one).
 
         `watch` is called from one side thread, never twice at once, until this call ends. Whatever it raises stops the
         generation and comes out of here unchanged, also when the answer was complete meanwhile or failed.
+        `schema`: a JSON schema that the answer is held to, as far as the server can; the caller must check it all the same.
         Raises the Model… errors.
         """
         if not messages or not all(isinstance(m.get(key), str) for m in messages for key in ("role", "content")):
             raise ValueError("chat needs at least one message, each with a role and a content")
-        return self._loop.run(self._answer(messages, options), watch, watch_every_seconds)
+        call = _Call(timeout_seconds or self.timeout_seconds, self.load_timeout_seconds, options.model, messages, schema=schema)
+        return self._loop.run(self._answer(options, call), watch, watch_every_seconds)
 
     def warm_up(self, options: ModelOptions) -> None:
         """Load the model as chat() will want it. Raises the Model… errors."""
         call = _Call(self.timeout_seconds, self.load_timeout_seconds, options.model)
         self._loop.run(self._twice(lambda client: self._load(client, options, call), call))
+
+    def embed(self, texts: Sequence[str], model: str, *, timeout_seconds: float, watch: Watch | None = None) -> list[list[float]]:
+        """A vector for each text, all of one length; what is longer than the model's context is cut by Ollama.
+
+        `timeout_seconds` bounds all of it, loading included: too short, and a model that must be loaded never is.
+        Raises the Model… errors, and whatever `watch` raises (see chat).
+        """
+        if not texts:
+            return []
+        sent = [text.encode(errors="replace").decode().replace("\x00", " ") for text in texts]
+        call = _Call(timeout_seconds, 0, model, [{"content": text} for text in sent])
+
+        async def attempt(client) -> list[list[float]]:
+            async with call.charged("answer_seconds", TOO_SLOW.format(timeout_seconds)):
+                answer = await self._whole(client.embed(model=model, input=sent, keep_alive=-1))
+            return _vectors(answer.embeddings, len(sent))
+
+        return self._loop.run(self._twice(attempt, call), watch)
 
     def version(self) -> str | None:
         """The server's version, None when there is no usable server, which is known after about two seconds."""
@@ -152,15 +184,16 @@ class Ollama:
         call = _Call(QUICK_SECONDS, 0, may_retry=False)
         return self._loop.run(self._twice(attempt, call))
 
-    async def _answer(self, messages: Sequence[dict], options: ModelOptions) -> Completion | ModelError:
+    async def _answer(self, options: ModelOptions, call: "_Call") -> Completion | ModelError:
+        bound_seconds = call.answer_seconds
+
         async def attempt(client) -> Completion:
             load_seconds = await self._make_ready(client, options, call)
-            async with call.charged("answer_seconds", TOO_SLOW.format(self.timeout_seconds)):
-                completion = await _stream(client, messages, options, load_seconds)
+            async with call.charged("answer_seconds", TOO_SLOW.format(bound_seconds), error=ModelSlow):
+                completion = await _stream(client, call, options, load_seconds)
             self._made_ready[options] = time.monotonic()
             return completion
 
-        call = _Call(self.timeout_seconds, self.load_timeout_seconds, options.model, messages)
         return await self._twice(attempt, call)
 
     async def _twice(self, attempt: Attempt, call: "_Call") -> Answer | ModelError:
@@ -289,23 +322,27 @@ class _Call:
     model: str = ""
     messages: Sequence[dict] = ()
     may_retry: bool = True
+    schema: dict[str, Any] | None = None
 
     @contextlib.asynccontextmanager
-    async def charged(self, kind: str, too_slow: str, at_most: float = float("inf")) -> AsyncIterator[None]:
-        """Charge the time of this block to `kind`; when nothing is left the block ends in ModelAway(too_slow)."""
+    async def charged(
+        self, kind: str, too_slow: str, at_most: float = float("inf"), error: type[ModelAway] = ModelAway
+    ) -> AsyncIterator[None]:
+        """Charge the time of this block to `kind`; when nothing is left the block ends in error(too_slow)."""
         started = time.monotonic()
         try:
             async with asyncio.timeout(min(getattr(self, kind), at_most)):
                 yield
         except TimeoutError:
-            raise _Failed(ModelAway(too_slow)) from None
+            raise _Failed(error(too_slow)) from None
         finally:
             setattr(self, kind, getattr(self, kind) - (time.monotonic() - started))
 
 
-async def _stream(client, messages: Sequence[dict], options: ModelOptions, load_seconds: float) -> Completion:
+async def _stream(client, call: _Call, options: ModelOptions, load_seconds: float) -> Completion:
     words, last = [], None
-    parts = await client.chat(messages=[_sendable(message) for message in messages], stream=True, **options.request())
+    messages = [_sendable(message) for message in call.messages]
+    parts = await client.chat(messages=messages, stream=True, format=call.schema, **options.request())
     async with contextlib.aclosing(parts):
         async for part in parts:
             words.append(part.message.content or "")
@@ -335,6 +372,14 @@ async def _read_to_the_end(parts) -> None:
         async with asyncio.timeout(END_SECONDS):
             async for _ in parts:
                 pass
+
+
+def _vectors(given: Sequence[Sequence[float]], count: int) -> list[list[float]]:
+    vectors = [list(vector) for vector in given]
+    lengths = {len(vector) for vector in vectors}
+    if len(vectors) != count or len(lengths) != 1 or 0 in lengths or not all(math.isfinite(part) for vector in vectors for part in vector):
+        raise _Failed(ModelInterrupted("the embeddings could not be read"), again=True)
+    return vectors
 
 
 def _sendable(message: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ LAYERS = [
     ("frontdesk.settings", 0),
     ("frontdesk.histogram", 0),
     ("frontdesk.redis_server", 1),
+    ("frontdesk.public_addresses", 0),
+    ("frontdesk.fetch", 1),
     ("frontdesk.channels", 1),
     ("frontdesk.store", 1),
     ("frontdesk.ollama_loop", 0),

@@ -59,5 +59,5 @@ def _put_aside(work: Work, text: str) -> None:
     with transaction(context.db) as db:
         if not conversations.release(db, work.id, work.owner):
             return
-        drafts.put(db, work.id, [message.id for message in work.waiting], text, context.now())
+        drafts.put(db, work.id, [message.id for message in work.waiting], text, work.shown, context.now())
     context.bells.keep_at({work.id: due_at})

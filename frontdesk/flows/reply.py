@@ -12,7 +12,7 @@ import uuid
 
 from frontdesk import queues
 from frontdesk.errors import ContextExceeded, ModelAway, ModelError, ModelMissing
-from frontdesk.flows import prompt
+from frontdesk.flows import prompt, retrieval
 from frontdesk.flows.context import Context
 from frontdesk.flows.formatting import whatsapp_text
 from frontdesk.flows.model_away import (
@@ -27,7 +27,7 @@ from frontdesk.flows.model_away import (
 from frontdesk.flows.splitting import split_text
 from frontdesk.flows.watch import Cancelled, HandedBack, NewerMessage, Watch, Work, release, ring_for_the_rest
 from frontdesk.ollama import Completion
-from frontdesk.store import clients, conversations, drafts, messages, models, numbers, outbox
+from frontdesk.store import clients, conversations, drafts, messages, models, numbers, outbox, seen
 from frontdesk.store.conversations import Conversation
 from frontdesk.store.database import transaction
 from frontdesk.store.messages import Turn
@@ -84,7 +84,8 @@ def answer(context: Context, conversation_id: int, *, may_ask: bool = True) -> N
         return
     draft = drafts.take(context.db, conversation_id, [message.id for message in work.waiting])
     if draft is not None:
-        keep(work, draft)
+        work.shown = draft.shown
+        keep(work, draft.text)
         return
     if not may_ask:
         release(work)
@@ -159,8 +160,11 @@ def ask(work: Work, watch_class: type[Watch] = Watch) -> tuple[list[dict[str, st
     before, older = messages.history(context.db, work.id, prompt.LONGEST_HISTORY)
     turns = [*before, *(Turn(message.id, "in", message.text) for message in work.waiting)]
     ratio = models.get(context.db, context.settings.ollama_host, work.options.model).characters_per_token
+    with watch_class(work) as watch:
+        found = retrieval.shown(context, work.client.id, turns, len(work.waiting), watch=watch.look)
     for share in (1.0, 0.5):
-        asked = prompt.messages(work.client, turns, older, work.options, ratio, context.now(), share)
+        work.shown = prompt.fitting(found, work.client, work.options, ratio, share)
+        asked = prompt.messages(work.client, turns, older, work.options, ratio, context.now(), share, shown=work.shown)
         try:
             with watch_class(work) as watch:
                 return asked, context.ollama.chat(asked, work.options, watch=watch.look)
@@ -200,6 +204,7 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
             )
             for part in parts
         ]
+        seen.put(db, queued[0], work.shown)
         messages.mark_waiting_as(db, [message.id for message in work.waiting], "answered", queued[0])
         conversations.settle(db, work.id)
         conversations.person_no_longer_needed(db, work.id, MODEL_AWAY)

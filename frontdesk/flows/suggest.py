@@ -5,7 +5,7 @@ import sqlite3
 
 from frontdesk import queues
 from frontdesk.errors import ContextExceeded, ModelError
-from frontdesk.flows import prompt
+from frontdesk.flows import prompt, retrieval
 from frontdesk.flows.context import Context
 from frontdesk.flows.formatting import whatsapp_text
 from frontdesk.flows.model_away import model_options
@@ -66,8 +66,11 @@ def _ask(context: Context, suggestion: suggestions.Suggestion) -> str:
         if context.stopping.is_set():
             raise Stopping
 
+    waiting = max(1, len(turns) - len(before))
+    found = retrieval.shown(context, client.id, turns, waiting, watch=stop_when_told)
     for share in (1.0, 0.5):
-        asked = prompt.messages(client, turns, older, options, ratio, context.now(), share, hint=suggestion.hint)
+        shown = prompt.fitting(found, client, options, ratio, share)
+        asked = prompt.messages(client, turns, older, options, ratio, context.now(), share, hint=suggestion.hint, shown=shown)
         try:
             return whatsapp_text(context.ollama.chat(asked, options, watch=stop_when_told).text)
         except ContextExceeded:

@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 
 from frontdesk.errors import ModelError
-from frontdesk.flows import prompt
+from frontdesk.flows import prompt, retrieval
 from frontdesk.flows.context import Context
 from frontdesk.flows.formatting import whatsapp_text
 from frontdesk.flows.model_away import model_options
@@ -35,7 +35,7 @@ def write(context: Context, try_id: int) -> None:
     client = clients.get(context.db, wanted.client_id, context.settings)
     client = replace(client, system_prompt=wanted.prompt, persona=wanted.persona, language=wanted.language)
     options = model_options(context, client.model, client.temperature)
-    asked = prompt.messages(client, [Turn(0, "in", wanted.question)], 0, options, None, context.now())
+    turns = [Turn(0, "in", wanted.question)]
 
     def stop_when_told() -> None:
         if context.stopping.is_set():
@@ -43,6 +43,9 @@ def write(context: Context, try_id: int) -> None:
 
     began = time.monotonic()
     try:
+        found = retrieval.shown(context, client.id, turns, 1, watch=stop_when_told)
+        shown = prompt.fitting(found, client, options, None)
+        asked = prompt.messages(client, turns, 0, options, None, context.now(), shown=shown)
         completion = context.ollama.chat(asked, options, watch=stop_when_told)
     except Stopping:
         context.queues.put("documents", "jobs.try_prompt", "try", try_id, at_front=True)

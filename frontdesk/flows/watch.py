@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from frontdesk.errors import SendError
 from frontdesk.flows.context import Context
@@ -12,6 +12,7 @@ from frontdesk.store.clients import Client
 from frontdesk.store.conversations import Conversation
 from frontdesk.store.messages import Waiting
 from frontdesk.store.secrets import CannotDecrypt
+from frontdesk.store.seen import Shown
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Work:
     client: Client
     waiting: list[Waiting]
     options: ModelOptions
+    shown: list[Shown] = field(default_factory=list)  # the documents' passages that the model saw
 
     @property
     def id(self) -> int:

@@ -6,11 +6,13 @@ from frontdesk.histogram import Histogram, class_of
 from frontdesk.queues.connection import Connection, Script
 
 HOUR, FIVE_MINUTES = 3600, 300
+TOTAL = "acknowledged"
 
+# The last key is never forgotten: rates are made of it.
 _ADD = """
-for k = 1, 2 do
+for k = 1, #KEYS do
     for i = 3, #ARGV, 2 do redis.call('HINCRBY', KEYS[k], ARGV[i], ARGV[i + 1]) end
-    redis.call('EXPIRE', KEYS[k], ARGV[k])
+    if k < #KEYS then redis.call('EXPIRE', KEYS[k], ARGV[k]) end
 end
 """
 
@@ -38,7 +40,7 @@ class Acknowledgements:
             self._written_at = now
             counted, self._counted = self._counted, {}
             pairs = [number for pair in counted.items() for number in pair]
-            self._add([self._key(now, step) for step in self.KEPT_SECONDS], [*self.KEPT_SECONDS.values(), *pairs])
+            self._add([*(self._key(now, step) for step in self.KEPT_SECONDS), TOTAL], [*self.KEPT_SECONDS.values(), *pairs])
 
     def read(self, starts: Iterable[float], step: int = HOUR) -> list[Histogram]:
         """For each hour or five minutes (UTC epoch seconds, its beginning) its histogram."""
@@ -46,6 +48,10 @@ class Acknowledgements:
         for start in starts:
             pipeline.hgetall(self._key(start, step))
         return [{int(place): int(count) for place, count in found.items()} for found in pipeline.execute()]
+
+    def total(self) -> Histogram:
+        """Since Redis began; never less than before, so rates can be made of it."""
+        return {int(place): int(count) for place, count in self.redis.hgetall(TOTAL).items()}
 
     @staticmethod
     def _key(at: float, step: int) -> str:

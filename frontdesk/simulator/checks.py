@@ -13,6 +13,7 @@ TYPES = {
     "audio": ("audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg"),
     "sticker": ("image/webp",),
 }
+MOST_BYTES = {"image": 5 << 20, "video": 16 << 20, "audio": 16 << 20, "sticker": 500 << 10, "document": 100 << 20}
 
 
 class Refused(Exception):
@@ -63,6 +64,8 @@ def _file(content: dict, kind: str, record: Record) -> None:
         raise Refused(100, f"Param {kind}['id'] is not a valid whatsapp business account media attachment ID")
     if kind in TYPES and str(media["mime_type"]).split(";")[0] not in TYPES[kind]:
         raise Refused(131053, f"Media upload error: unsupported type {media['mime_type']} for {kind}")
+    if media["size"] > MOST_BYTES[kind]:
+        raise Refused(131053, f"Media upload error: {media['size']} bytes are too many for {kind}")
 
 
 def _text(text: dict, record: Record) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from frontdesk.settings import Settings
+from frontdesk.store import vectors
 from frontdesk.store.search import indexed
 
 BUSY_SECONDS = 60
@@ -23,12 +24,14 @@ _local = threading.local()
 
 def connect(settings: Settings, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
     """A connection of one's own. May be used from another thread than the one that made it, but by one at a time."""
+    vectors.prepare()
     db = sqlite3.connect(
         settings.database_path, timeout=busy_seconds, isolation_level=None, check_same_thread=False, cached_statements=512
     )
     db.row_factory = sqlite3.Row
     db.text_factory = _text
     db.create_function("spaced", 1, indexed, deterministic=True)
+    vectors.load(db)
     db.execute("PRAGMA foreign_keys = ON")
     db.execute(f"PRAGMA synchronous = {settings.sqlite_synchronous}")
     db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")

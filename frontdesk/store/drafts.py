@@ -2,23 +2,37 @@
 
 import json
 import sqlite3
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from frontdesk.store.seen import Shown
 
 
-def put(db: sqlite3.Connection, conversation_id: int, message_ids: list[int], text: str, now: float) -> None:
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """`shown`: what of the documents the model saw for it."""
+
+    text: str
+    shown: list[Shown]
+
+
+def put(db: sqlite3.Connection, conversation_id: int, message_ids: list[int], text: str, shown: Sequence[Shown], now: float) -> None:
     db.execute(
-        "INSERT OR REPLACE INTO drafts (conversation_id, message_ids, text, created_at) VALUES (?, ?, ?, ?)",
-        (conversation_id, json.dumps(sorted(message_ids)), text, now),
+        "INSERT OR REPLACE INTO drafts (conversation_id, message_ids, text, passages, created_at) VALUES (?, ?, ?, ?, ?)",
+        (conversation_id, json.dumps(sorted(message_ids)), text, json.dumps([asdict(each) for each in shown]), now),
     )
 
 
-def take(db: sqlite3.Connection, conversation_id: int, message_ids: list[int]) -> str | None:
+def take(db: sqlite3.Connection, conversation_id: int, message_ids: list[int]) -> Draft | None:
     """The draft that answers just these messages, None where there is none. Whatever there is, is gone afterwards."""
     if not db.execute("SELECT 1 FROM drafts WHERE conversation_id = ?", (conversation_id,)).fetchone():
         return None  # without asking for the write lock
     row = db.execute(
-        "DELETE FROM drafts WHERE conversation_id = ? RETURNING message_ids, text", (conversation_id,)
+        "DELETE FROM drafts WHERE conversation_id = ? RETURNING message_ids, text, passages", (conversation_id,)
     ).fetchone()
-    return row["text"] if row and json.loads(row["message_ids"]) == sorted(message_ids) else None
+    if row is None or json.loads(row["message_ids"]) != sorted(message_ids):
+        return None
+    return Draft(row["text"], [Shown(**each) for each in json.loads(row["passages"])])
 
 
 def remove(db: sqlite3.Connection, conversation_id: int) -> None:

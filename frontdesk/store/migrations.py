@@ -507,6 +507,7 @@ def m011_answered_by(db: Database) -> None:
 def m012_kinds(db: Database) -> None:
     """What we send besides texts: its object is in `raw`, as the Cloud API has it, its file in `media`."""
     db.conn.execute("ALTER TABLE messages ADD COLUMN media_id INTEGER")
+    db.conn.execute("CREATE INDEX messages_of_media ON messages (media_id) WHERE media_id IS NOT NULL")
 
 
 @migrations()
@@ -535,6 +536,49 @@ def m013_templates(db: Database) -> None:
             account_id TEXT PRIMARY KEY,
             read_at REAL NOT NULL,
             error TEXT
+        ) WITHOUT ROWID
+        """,
+    )
+
+
+@migrations()
+def m014_media(db: Database) -> None:
+    _statements(
+        db,
+        """
+        CREATE TABLE media (
+            id INTEGER PRIMARY KEY,
+            public_id TEXT NOT NULL UNIQUE,
+            client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
+            state TEXT NOT NULL CHECK (state IN ('wanted', 'ready', 'failed')),
+            -- NULL: it was uploaded
+            url TEXT,
+            -- the name of its file (store/files.py); several rows may have one
+            sha256 TEXT,
+            mime_type TEXT,
+            size_bytes INTEGER,
+            filename TEXT NOT NULL DEFAULT '',
+            animated INTEGER NOT NULL DEFAULT 0,
+            error_code TEXT,
+            error_words TEXT,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            due_at REAL,
+            lease_owner TEXT,
+            lease_expires_at REAL,
+            created_at REAL NOT NULL,
+            used_at REAL NOT NULL
+        );
+        CREATE INDEX media_sha256 ON media (sha256) WHERE state = 'ready';
+        CREATE INDEX media_wanted ON media (id) WHERE state = 'wanted';
+        CREATE INDEX media_used ON media (used_at) WHERE state = 'ready';
+
+        -- What each number has handed to its provider, and the provider's name for it.
+        CREATE TABLE media_uploads (
+            number_id INTEGER NOT NULL REFERENCES numbers ON DELETE CASCADE,
+            sha256 TEXT NOT NULL,
+            external_id TEXT NOT NULL,
+            uploaded_at REAL NOT NULL,
+            PRIMARY KEY (number_id, sha256)
         ) WITHOUT ROWID
         """,
     )
@@ -584,6 +628,7 @@ def m015_schedules(db: Database) -> None:
             words TEXT,
             PRIMARY KEY (schedule_id, due_at)
         ) WITHOUT ROWID;
+        CREATE INDEX schedule_firings_fired ON schedule_firings (fired_at);
         CREATE INDEX schedule_firings_unsent ON schedule_firings (fired_at) WHERE outcome <> 'sent'
         """,
     )
@@ -684,6 +729,262 @@ def m017_audiences(db: Database) -> None:
             PRIMARY KEY (audience_id, line)
         ) WITHOUT ROWID
         """,
+    )
+
+
+@migrations()
+def m018_knowledge(db: Database) -> None:
+    _statements(
+        db,
+        """
+        -- One version of one document. Its file lies in DATA_DIR/knowledge under its SHA-256.
+        CREATE TABLE knowledge_documents (
+            id INTEGER PRIMARY KEY,
+            client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
+            name TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            url TEXT,
+            sha256 TEXT NOT NULL,
+            size_bytes INTEGER NOT NULL,
+            version INTEGER NOT NULL DEFAULT 1,
+            -- the version that goes on serving until this one is found
+            replaces INTEGER,
+            -- new: to be read; read: its text is kept; failed: `error` says why
+            state TEXT NOT NULL DEFAULT 'new' CHECK (state IN ('new', 'read', 'failed')),
+            error TEXT,
+            notes TEXT NOT NULL DEFAULT '[]',
+            pages_read INTEGER,
+            pages INTEGER,
+            -- what people want of it, and whether searches find it now
+            active INTEGER NOT NULL DEFAULT 1,
+            superseded_at REAL,
+            removed_at REAL,
+            live INTEGER NOT NULL DEFAULT 0,
+            chunk_count INTEGER NOT NULL DEFAULT 0,
+            -- 0: something is to be done that jobs.read_document does
+            settled INTEGER NOT NULL DEFAULT 0,
+            -- the embedding model that has all of its chunks
+            embedded_by INTEGER,
+            claim_owner TEXT,
+            claim_expires_at REAL,
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL
+        );
+        CREATE INDEX knowledge_documents_client ON knowledge_documents (client_id, id);
+        CREATE INDEX knowledge_documents_unsettled ON knowledge_documents (id) WHERE settled = 0;
+        CREATE INDEX knowledge_documents_live ON knowledge_documents (embedded_by) WHERE live = 1;
+
+        CREATE TABLE knowledge_sections (
+            document_id INTEGER NOT NULL REFERENCES knowledge_documents ON DELETE CASCADE,
+            position INTEGER NOT NULL,
+            headings TEXT NOT NULL,
+            page INTEGER,
+            text TEXT NOT NULL,
+            PRIMARY KEY (document_id, position)
+        ) WITHOUT ROWID;
+
+        -- `hash`: of all that the indexes are given for it (document, headings, text).
+        CREATE TABLE knowledge_chunks (
+            id INTEGER PRIMARY KEY,
+            document_id INTEGER NOT NULL REFERENCES knowledge_documents ON DELETE CASCADE,
+            client_id INTEGER NOT NULL,
+            position INTEGER NOT NULL,
+            headings TEXT NOT NULL,
+            page INTEGER,
+            text TEXT NOT NULL,
+            hash TEXT NOT NULL,
+            UNIQUE (document_id, position)
+        );
+        CREATE INDEX knowledge_chunks_hash ON knowledge_chunks (hash);
+
+        -- Neither holds text of its own (and with less than full detail there would be no ranking).
+        -- `owner` is the client's mark, which counts for nothing in the ranking.
+        CREATE VIRTUAL TABLE knowledge_words USING fts5(owner, text, content='', tokenize='unicode61 remove_diacritics 2');
+        CREATE VIRTUAL TABLE knowledge_trigrams USING fts5(owner, text, content='', tokenize='trigram');
+        INSERT INTO knowledge_words (knowledge_words, rank) VALUES ('rank', 'bm25(0.0, 1.0)');
+        INSERT INTO knowledge_trigrams (knowledge_trigrams, rank) VALUES ('rank', 'bm25(0.0, 1.0)');
+        CREATE VIRTUAL TABLE knowledge_word_counts USING fts5vocab(knowledge_words, row);
+        CREATE VIRTUAL TABLE knowledge_trigram_counts USING fts5vocab(knowledge_trigrams, row);
+
+        CREATE TABLE knowledge_models (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE,
+            away_reason TEXT,
+            retry_at REAL
+        );
+        -- Computed once for each text and model, whatever document it stands in. `bits`: the signs of `vector` (float32).
+        CREATE TABLE knowledge_embeddings (
+            id INTEGER PRIMARY KEY,
+            hash TEXT NOT NULL,
+            model_id INTEGER NOT NULL REFERENCES knowledge_models,
+            bits BLOB NOT NULL,
+            vector BLOB NOT NULL,
+            UNIQUE (hash, model_id)
+        );
+        -- What a search by meaning looks through, narrow and in one place for each client.
+        CREATE TABLE knowledge_vectors (
+            client_id INTEGER NOT NULL,
+            model_id INTEGER NOT NULL,
+            chunk_id INTEGER NOT NULL REFERENCES knowledge_chunks ON DELETE CASCADE,
+            embedding_id INTEGER NOT NULL,
+            bits BLOB NOT NULL,
+            PRIMARY KEY (client_id, model_id, chunk_id)
+        ) WITHOUT ROWID;
+        CREATE INDEX knowledge_vectors_chunk ON knowledge_vectors (chunk_id);
+        -- Which model's vectors are searched: the old one's until the new one has all.
+        CREATE TABLE knowledge_serving (
+            client_id INTEGER PRIMARY KEY REFERENCES clients ON DELETE CASCADE,
+            model_id INTEGER NOT NULL REFERENCES knowledge_models
+        );
+
+        -- What the model was shown for an answer (its first part), as it was then.
+        CREATE TABLE knowledge_seen (
+            message_id INTEGER NOT NULL REFERENCES messages ON DELETE CASCADE,
+            position INTEGER NOT NULL,
+            document_id INTEGER NOT NULL,
+            place TEXT NOT NULL,
+            text TEXT NOT NULL,
+            similarity REAL,
+            PRIMARY KEY (message_id, position)
+        ) WITHOUT ROWID;
+        ALTER TABLE drafts ADD COLUMN passages TEXT NOT NULL DEFAULT '[]'
+        """,
+    )
+
+
+@migrations()
+def m019_documents(db: Database) -> None:
+    _statements(
+        db,
+        """
+        -- Many documents given together: one kind of work, one set of options. What has become of it is what its items say.
+        CREATE TABLE document_batches (
+            id INTEGER PRIMARY KEY,
+            public_id TEXT NOT NULL UNIQUE,
+            client_id INTEGER REFERENCES clients ON DELETE CASCADE,
+            token_id INTEGER,
+            kind TEXT NOT NULL CHECK (kind IN ('summary', 'classification', 'extraction')),
+            -- JSON: flows/document_prompts.py
+            options TEXT NOT NULL,
+            -- since when it is this batch's turn
+            turn_at REAL NOT NULL DEFAULT 0,
+            created_at REAL NOT NULL,
+            expires_at REAL NOT NULL,
+            expired_at REAL
+        );
+        CREATE INDEX document_batches_turn ON document_batches (turn_at) WHERE expired_at IS NULL;
+        CREATE INDEX document_batches_age ON document_batches (expires_at);
+
+        -- One document and what is to be done with it, alone or as an item of a batch.
+        CREATE TABLE document_tasks (
+            id INTEGER PRIMARY KEY,
+            public_id TEXT NOT NULL UNIQUE,
+            batch_id INTEGER REFERENCES document_batches ON DELETE CASCADE,
+            position INTEGER NOT NULL DEFAULT 0,
+            -- the sender's own: a file's name, a row's number
+            name TEXT NOT NULL DEFAULT '',
+            client_id INTEGER REFERENCES clients ON DELETE CASCADE,
+            token_id INTEGER,
+            kind TEXT NOT NULL,
+            -- NULL: the batch's
+            options TEXT,
+            -- '': whichever the settings name
+            model TEXT NOT NULL DEFAULT '',
+            state TEXT NOT NULL DEFAULT 'queued'
+                CHECK (state IN ('queued', 'working', 'paused', 'done', 'failed', 'cancelled', 'expired')),
+            -- queued: when it may begin; working: when its lease ends
+            due_at REAL NOT NULL,
+            claim_owner TEXT,
+            -- claims since the last part that was kept, and calls that came to nothing
+            attempts INTEGER NOT NULL DEFAULT 0,
+            failures INTEGER NOT NULL DEFAULT 0,
+            part_bytes INTEGER NOT NULL,
+            parts_done INTEGER NOT NULL DEFAULT 0,
+            parts_total INTEGER NOT NULL,
+            result TEXT,
+            error TEXT,
+            -- the model's own words, where they did not fit the schema
+            first_answer TEXT,
+            second_answer TEXT,
+            seconds REAL NOT NULL DEFAULT 0,
+            created_at REAL NOT NULL,
+            started_at REAL,
+            finished_at REAL,
+            expires_at REAL
+        );
+        CREATE INDEX document_tasks_open ON document_tasks (batch_id, position) WHERE state IN ('queued', 'working');
+        CREATE INDEX document_tasks_batch ON document_tasks (batch_id, position);
+        CREATE INDEX document_tasks_age ON document_tasks (expires_at) WHERE batch_id IS NULL;
+
+        -- Apart, for a row is written anew whenever its state changes.
+        CREATE TABLE document_texts (
+            task_id INTEGER PRIMARY KEY REFERENCES document_tasks ON DELETE CASCADE,
+            text TEXT NOT NULL
+        );
+
+        -- What a long document's parts came to, in order.
+        CREATE TABLE document_parts (
+            task_id INTEGER NOT NULL REFERENCES document_tasks ON DELETE CASCADE,
+            number INTEGER NOT NULL,
+            text TEXT NOT NULL,
+            PRIMARY KEY (task_id, number)
+        ) WITHOUT ROWID
+        """,
+    )
+
+
+@migrations()
+def m020_ops(db: Database) -> None:
+    """What only ever grows, for /metrics: counted where it happens, in its own transaction, so no process can forget or double it."""
+    _statements(
+        db,
+        """
+        CREATE TABLE counters (
+            name TEXT NOT NULL,
+            label TEXT NOT NULL,
+            value REAL NOT NULL,
+            PRIMARY KEY (name, label)
+        ) WITHOUT ROWID
+        """,
+    )
+    count = "ON CONFLICT (name, label) DO UPDATE SET value = value + excluded.value;"
+    db.conn.execute(
+        f"""
+        CREATE TRIGGER counters_added AFTER INSERT ON messages BEGIN
+            INSERT INTO counters VALUES ('messages', CASE NEW.direction WHEN 'in' THEN 'in' ELSE COALESCE(NEW.purpose, 'other') END, 1) {count}
+        END
+        """
+    )
+    db.conn.execute(
+        f"""
+        CREATE TRIGGER counters_outcome AFTER UPDATE OF state ON messages
+        WHEN NEW.state IS NOT OLD.state AND NEW.state IN ('sending', 'unknown', 'sent', 'delivered', 'read', 'failed') BEGIN
+            INSERT INTO counters VALUES ('outcomes', NEW.state, 1) {count}
+            INSERT INTO counters SELECT 'failures', COALESCE(NEW.error_code, ''), 1 WHERE NEW.state = 'failed' {count}
+        END
+        """
+    )
+    seconds = "(SELECT 'waited' AS part, NEW.waited_seconds AS s UNION ALL SELECT 'model', COALESCE(NEW.model_seconds, 0)"
+    seconds += " UNION ALL SELECT 'send', NEW.sent_at - NEW.created_at"
+    seconds += " UNION ALL SELECT 'answer', NEW.waited_seconds + COALESCE(NEW.model_seconds, 0) + NEW.sent_at - NEW.created_at)"
+    bounds = (0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1800)
+    classes = " ".join(f"WHEN s <= {bound} THEN '{bound}'" for bound in bounds)
+    db.conn.execute(
+        f"""
+        CREATE TRIGGER counters_answered AFTER UPDATE OF sent_at ON messages
+        WHEN OLD.sent_at IS NULL AND NEW.sent_at IS NOT NULL AND NEW.waited_seconds IS NOT NULL BEGIN
+            INSERT INTO counters SELECT part, CASE {classes} ELSE '+Inf' END, 1 FROM {seconds} WHERE TRUE {count}
+            INSERT INTO counters SELECT part, 'sum', MAX(0, s) FROM {seconds} WHERE TRUE {count}
+        END
+        """
+    )
+    db.conn.execute(
+        f"""
+        CREATE TRIGGER counters_taken_over AFTER UPDATE OF claim_owner ON conversations
+        WHEN OLD.claim_owner IS NOT NULL AND NEW.claim_owner IS NOT NULL AND NEW.claim_owner <> OLD.claim_owner BEGIN
+            INSERT INTO counters VALUES ('leases', 'taken over', 1) {count}
+        END
+        """
     )
 
 
