@@ -45,6 +45,16 @@ def test_no_form_brings_a_fault(app, busy, value):
             assert busy.submit(path, **dict.fromkeys(FIELDS, value)).status_code < 500, path
 
 
+def test_nothing_that_a_customer_writes_is_taken_for_a_part_of_the_page(owner, context):
+    words = "{known} {{ 7*7 }} {% raw %} ${known} %(known)s"
+    receive(context, webhooks.texts(webhooks.text(words, at=context.now())))
+    for path in ("/inbox/list", "/inbox/1/recent"):
+        first = owner.fragment(path).text
+        assert words in first, path
+        known = re.search(r"known=(\w+)", first)[1]
+        assert owner.fragment(f"{path}?known={known}&since=1").status_code == 204, path
+
+
 def test_half_an_emoji_in_a_customer_s_name_or_words_breaks_no_page(owner, db, context):
     """Phones cut names and texts at so many UTF-16 units, within an emoji too."""
     half = "cake \ud83c"
