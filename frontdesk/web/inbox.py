@@ -94,7 +94,7 @@ def list_values(context: Context) -> dict:
         "clients": clients.names(context.db),
         "items": items[:PAGE],
         "following": items[PAGE - 1] if len(items) > PAGE else None,
-        "counts": inbox.counts(context.db, now=now, user_id=g.user.id),
+        "counts": inbox.counts(context.db, now=now, user_id=g.user.id, client_id=client_id),
         "expected": waits.expected_seconds(context),
         "people": {user.id: user.name for user in users.all_of_them(context.db)},
         "now": now,
