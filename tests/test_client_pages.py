@@ -217,6 +217,8 @@ def test_the_test_says_what_graph_says(owner, db):
     db.execute("UPDATE numbers SET base_url = 'http://127.0.0.1:9'")
     answer = owner.fragment("/numbers/1/test", "POST")
     assert "gave no usable answer" in answer.text and "To mend it" in answer.text
+    page = owner.submit("/numbers/1/test").text
+    assert "gave no usable answer" in page and "<!doctype html>" in page, "without scripts it is a page"
 
 
 def test_an_agent_changes_neither_clients_nor_numbers(agent):

@@ -45,6 +45,14 @@ def test_no_form_brings_a_fault(app, busy, value):
             assert busy.submit(path, **dict.fromkeys(FIELDS, value)).status_code < 500, path
 
 
+def test_with_no_client_and_no_number_every_page_still_opens(app, owner, agent, db):
+    for table in ("prompt_versions", "numbers", "clients"):
+        db.execute(f"DELETE FROM {table}")
+    for path in addresses(app, "GET", "1"):
+        assert owner.get(path).status_code < 500, path
+        assert agent.get(path).status_code < 500, path
+
+
 def test_nothing_that_a_customer_writes_is_taken_for_a_part_of_the_page(owner, context):
     words = "{known} {{ 7*7 }} {% raw %} ${known} %(known)s"
     receive(context, webhooks.texts(webhooks.text(words, at=context.now())))
