@@ -10,6 +10,7 @@ from frontdesk import settings as settings_module
 from frontdesk.flows import audience, document_work, early, embedding, firing, inbound, knowledge, media, model_away, reply as replying
 from frontdesk.flows import sending, suggest as suggesting, sweep as sweeping, templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
+from frontdesk.store import outbox
 
 
 @cache
@@ -76,7 +77,7 @@ def send() -> None:
 
 def fire_schedules() -> None:
     """high · what people scheduled and is due becomes messages."""
-    firing.fire_due(context())
+    firing.fire_due(context(), firing.TURN_SECONDS)
 
 
 def read_audience(audience_id: int) -> None:
@@ -86,7 +87,9 @@ def read_audience(audience_id: int) -> None:
 
 def fetch_media(media_id: int) -> None:
     """bulk · what a caller named by a URL is fetched and kept."""
-    media.fetch(context(), media_id)
+    found = media.fetch(context(), media_id)
+    if found and found.state != "wanted":
+        context().queues.send(outbox.waiting_for(context().db, media_id))
 
 
 def sweep() -> None:

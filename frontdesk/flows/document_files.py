@@ -5,7 +5,7 @@ import io
 import zipfile
 from typing import BinaryIO
 
-from frontdesk.flows.api_send import Refused
+from frontdesk.flows.refusals import Refused
 from frontdesk.flows.documents import LARGEST_BATCH_BYTES, LARGEST_TEXT_BYTES, MOST_ITEMS, TOO_LARGE, Document
 
 NOT_TEXT = "This is not a text file (UTF-8 or UTF-16)."

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from pathlib import Path
+from zoneinfo import TZPATH, ZoneInfo, ZoneInfoNotFoundError
 
 from frontdesk.errors import BadPhone
 
@@ -157,6 +158,18 @@ def region_of(phone: str | None) -> str | None:
 
 def regions() -> tuple[str, ...]:
     return tuple(sorted(_library().SUPPORTED_REGIONS))
+
+
+@cache
+def country_names() -> dict[str, str]:
+    """As this machine's time zone data name them; what is missing is shown by its code."""
+    for folder in TZPATH:
+        try:
+            lines = Path(folder, "iso3166.tab").read_text(encoding="utf-8").splitlines()
+        except OSError:
+            continue
+        return dict(line.split("\t", 1) for line in lines if "\t" in line and not line.startswith("#"))
+    return {}
 
 
 def calling_code(region: str) -> str:

@@ -15,6 +15,7 @@ from frontdesk.queues.inbox import Inbox, InboxEntry
 from frontdesk.queues.limits import Limits, Rate, jittered
 from frontdesk.queues.load import Load, load
 from frontdesk.queues.presence import Presence
+from frontdesk.queues.speeds import Speeds
 from frontdesk.queues.work import QUEUES, FailedJobs, FrontdeskJob, Queues
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Rate",
     "RedisError",
     "RedisFacts",
+    "Speeds",
     "connect",
     "jittered",
     "load",

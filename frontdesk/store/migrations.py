@@ -507,6 +507,7 @@ def m011_answered_by(db: Database) -> None:
 def m012_kinds(db: Database) -> None:
     """What we send besides texts: its object is in `raw`, as the Cloud API has it, its file in `media`."""
     db.conn.execute("ALTER TABLE messages ADD COLUMN media_id INTEGER")
+    db.conn.execute("CREATE INDEX messages_of_media ON messages (media_id) WHERE media_id IS NOT NULL")
 
 
 @migrations()
@@ -627,6 +628,7 @@ def m015_schedules(db: Database) -> None:
             words TEXT,
             PRIMARY KEY (schedule_id, due_at)
         ) WITHOUT ROWID;
+        CREATE INDEX schedule_firings_fired ON schedule_firings (fired_at);
         CREATE INDEX schedule_firings_unsent ON schedule_firings (fired_at) WHERE outcome <> 'sent'
         """,
     )

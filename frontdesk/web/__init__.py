@@ -6,6 +6,7 @@ from frontdesk.flows.context import Context
 from frontdesk.web.account import account_pages
 from frontdesk.web.api import api_pages
 from frontdesk.web.api_tokens import token_pages
+from frontdesk.web.audiences import audience_pages
 from frontdesk.web.canned import canned_pages
 from frontdesk.web.clients import client_pages
 from frontdesk.web.compose import compose_pages
@@ -19,6 +20,7 @@ from frontdesk.web.pages import add_pages
 from frontdesk.web.rejected import rejected_pages
 from frontdesk.web.rq import rq_pages
 from frontdesk.web.schedules import schedule_pages
+from frontdesk.web.tags import tag_pages
 from frontdesk.web.templates import template_pages
 from frontdesk.web.thread import thread_pages
 from frontdesk.web.users import user_pages
@@ -30,12 +32,14 @@ PAGES = (
     user_pages,
     inbox_pages,
     thread_pages,
+    tag_pages,
     compose_pages,
     template_pages,
     schedule_pages,
     dead_letter_pages,
     rejected_pages,
     client_pages,
+    audience_pages,
     number_pages,
     overview_pages,
     rq_pages,

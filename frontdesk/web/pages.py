@@ -32,6 +32,7 @@ NAVIGATION = [
     Entry("templates", "Templates", "/templates", "file"),
     Entry("schedules", "Schedules", "/schedules", "calendar"),
     Entry("clients", "Clients", "/clients", "store", owner=True),
+    Entry("audiences", "Audiences", "/audiences", "list", owner=True),
     Entry("dead-letters", "Dead letters", "/dead-letters", "undelivered", owner=True),
     Entry("users", "Users", "/users", "people", owner=True),
     Entry("tokens", "API tokens", "/tokens", "key", owner=True),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pydantic import BaseModel
 
 from frontdesk.flows import document_files, documents
-from frontdesk.flows.api_send import Refused
+from frontdesk.flows.refusals import Refused
 from frontdesk.flows.document_prompts import CATEGORIES
 from frontdesk.flows.documents import LARGEST_TEXT_BYTES, Document
 from frontdesk.store import document_batches
