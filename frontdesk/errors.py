@@ -123,6 +123,10 @@ class ModelBusy(ModelAway):
     """503, the server's own queue is full: put the work back and try again with jitter."""
 
 
+class ModelSlow(ModelAway):
+    """The server is there, but this answer took longer than it may."""
+
+
 class ModelCrashed(ModelAway):
     """The runner died or could not load, also on the one retry: open the circuit and alert."""
 

@@ -129,6 +129,7 @@ def test_what_was_there_is_kept_aside(conversations, elsewhere, tmp_path):
     (elsewhere.data_dir / "media" / "old").write_text("old")
     before = everything(elsewhere)
     aside = restore.restore(elsewhere, tmp_path / "all.tar", NOW).aside
+    assert restore.restore(elsewhere, tmp_path / "all.tar", NOW).aside != aside
     assert everything(dataclasses.replace(elsewhere, data_dir=aside)) == before
     assert len(everything(elsewhere)["messages"]) == 40
 

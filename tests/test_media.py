@@ -171,7 +171,7 @@ def test_kill_9_in_the_middle_of_keeping_leaves_no_half_file_and_the_leftover_go
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    [good, leftover] = on_disk(settings)
+    [leftover, good] = on_disk(settings)
     assert good == place(bodies.PNG) and leftover.startswith(".unfinished/")
     assert files.forget_leftovers(settings.media_dir) == 1
     assert on_disk(settings) == [place(bodies.PNG)]

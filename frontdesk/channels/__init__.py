@@ -219,6 +219,15 @@ class Content:
     body: Any = None
 
 
+def kind_of_file(content: Content) -> str:
+    """As what the file of this content goes: a message of its own, or the header of a template or of buttons."""
+    if content.kind in MEDIA_KINDS:
+        return content.kind
+    if content.kind == "template":
+        return next(part["parameters"][0]["type"] for part in content.body["components"] if part["type"] == "header")
+    return content.body["header"]["type"]
+
+
 class Channel(Protocol):
     """One shape for every channel. One instance serves a process and is safe to use from several threads."""
 

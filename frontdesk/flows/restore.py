@@ -51,9 +51,14 @@ def restore(settings: Settings, path: Path, now: float, *, as_it_stood: bool = F
         os.rename(staging / backup.SETTINGS, staging / installation.SETTINGS_OF_BACKUP)
         (staging / backup.MEDIA).mkdir(exist_ok=True, mode=0o700)
         _sync_tree(staging)
-        aside = settings.data_dir / time.strftime("before-restore-%Y%m%d-%H%M%S", time.gmtime(now))
+        aside = _unused(settings.data_dir / time.strftime("before-restore-%Y%m%d-%H%M%S", time.gmtime(now)))
         installation.swap_in(settings, staging, aside)
     return Restored(manifest, aside, sends, answers)
+
+
+def _unused(folder: Path) -> Path:
+    names = (folder, *(folder.with_name(f"{folder.name}-{n}") for n in range(2, 1000)))
+    return next(name for name in names if not name.exists())
 
 
 def _leave_to_people(staged: Settings, now: float) -> tuple[int, int]:

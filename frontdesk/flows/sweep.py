@@ -2,7 +2,8 @@
 
 import logging
 
-from frontdesk.flows import api_send, audience, embedding, firing, knowledge, media, sending, suggest, take_over, trying, waits
+from frontdesk.flows import api_send, audience, document_work, documents, embedding, firing, knowledge, media, sending, suggest
+from frontdesk.flows import take_over, trying, waits
 from frontdesk.flows.context import Context
 from frontdesk.store import api_tokens, clients, conversations, login_links, measures, models, outbox, schedules, suggestions, tries, user_sessions
 from frontdesk.store.database import transaction
@@ -16,8 +17,8 @@ FIRINGS_KEPT_SECONDS = 400 * 24 * 3600
 
 
 def sweep(context: Context) -> None:
-    """Rings again for: the inbox, abandoned and unproven sends, due sends, schedules and answers, agents' drafts, a model that is away,
-    imports that died, media to be fetched.
+    """Rings again for: the inbox, abandoned and unproven sends, due sends, schedules and answers, agents' drafts, documents, a model
+    that is away, imports that died, media to be fetched.
 
     Also what only time brings about: conversations that go back to the bot, customers who are told that it takes long.
     """
@@ -33,12 +34,14 @@ def sweep(context: Context) -> None:
         context.queues.fetch_media(media_id)
     with transaction(context.db) as db:
         measures.roll_up(db, now)
+    firing.look_at_clock(context)
     firing.ring(context)
     context.queues.send(outbox.to_send(context.db, now))
     if conversations.due(context.db, now, context.settings.lease_seconds, limit=1):
         context.queues.reply(force=not context.queues.depth("default"))
     knowledge.sweep(context)
     embedding.sweep(context)
+    _ring_for_documents(context)
     if _model_should_be_tried(context, now):
         context.queues.warm_up()
     audience.sweep(context)
@@ -54,6 +57,12 @@ def _settle_sends(context: Context) -> None:
         log.info("sweep: %s abandoned sends parked, %s unproven ones sent again", abandoned, len(again))
 
 
+def _ring_for_documents(context: Context) -> None:
+    document_work.correct_times(context)
+    if document_work.is_due(context):
+        context.queues.documents(force=not context.queues.depth("documents"))
+
+
 def _model_should_be_tried(context: Context, now: float) -> bool:
     """A model that went away is asked again also while nobody writes, so that the operator sees it come back."""
     host = context.settings.ollama_host
@@ -62,8 +71,11 @@ def _model_should_be_tried(context: Context, now: float) -> bool:
 
 
 def clean(context: Context) -> None:
-    """Nightly: statuses of messages that never became known, log-ins and links that are over, files that nobody uses."""
+    """Nightly: statuses of messages that never became known, log-ins and links that are over, files that nobody uses, documents'
+    results past their time.
+    """
     now = context.now()
+    documents.expire(context)
     with transaction(context.db) as db:
         outbox.clean_unmatched(db, now - UNMATCHED_KEPT_SECONDS)
         user_sessions.forget_expired(db, now)

@@ -13,6 +13,7 @@ from frontdesk.web.compose import compose_pages
 from frontdesk.web.dead_letters import dead_letter_pages
 from frontdesk.web.inbox import inbox_pages
 from frontdesk.web.login import login_pages
+from frontdesk.web.metrics import metrics_page
 from frontdesk.web.numbers import number_pages
 from frontdesk.web.overview import overview_pages
 from frontdesk.web.pages import add_pages
@@ -45,6 +46,7 @@ PAGES = (
     canned_pages,
     api_pages,
     token_pages,
+    metrics_page,
 )
 
 

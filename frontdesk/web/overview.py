@@ -68,7 +68,7 @@ def _values(context: Context) -> dict:
         "total": total,
         "split": _split(total),
         "failures": _failures(total),
-        "plots": _plots(span, counted) + _acknowledgement_plot(context, span, begin, end),
+        "plots": _plots(span, counted) + _plots_of_redis(context, span, begin, end),
     }
 
 
@@ -131,27 +131,29 @@ def _plots(span: Span, counted: dict[float, Counted]) -> list:
     ]  # fmt: skip
 
 
-def _acknowledgement_plot(context: Context, span: Span, begin: float, end: float) -> list:
-    """By hours, for more is not kept; none for the hour, none while Redis is away."""
-    if span.step < HOUR:
-        return []
-    starts = [begin + n * HOUR for n in range(int((end - begin) / HOUR))]
+def _plots_of_redis(context: Context, span: Span, begin: float, end: float) -> list:
+    """What is told there alone, and for every client together; nothing while Redis is away."""
+    kept = min(span.step, HOUR)
+    starts = [begin + n * kept for n in range(int((end - begin) / kept))]
+    steps = starts[:: span.step // kept]
     try:
-        found = context.acknowledgements.read(starts)
+        found = context.acknowledgements.read(starts, kept)
+        speeds = context.speeds.read(steps, span.step)
     except queues.RedisError:
         return []
-    per_step = span.step // HOUR
-    steps: list[Histogram] = [added(found[n : n + per_step]) for n in range(0, len(found), per_step)]
-    labels = _labels(span, starts[::per_step])
+    per_step = span.step // kept
+    acknowledged: list[Histogram] = [added(found[n : n + per_step]) for n in range(0, len(found), per_step)]
+    labels = _labels(span, steps)
 
     def milliseconds(share: float) -> list[float | None]:
-        return [1000 * value if (value := percentile(one, share)) is not None else None for one in steps]
+        return [1000 * value if (value := percentile(one, share)) is not None else None for one in acknowledged]
 
     return [
+        line_plot("Speed of the model", "", labels, [Series("tokens a second", "a", speeds)]),
         line_plot("Acknowledging a webhook", " ms", labels, [
             Series("p50", "a", milliseconds(0.5)),
             Series("p95", "c", milliseconds(0.95)),
-        ])
+        ]),
     ]  # fmt: skip
 
 

@@ -128,6 +128,27 @@ class Number(BaseModel):
     stopped_reason: str | None
 
 
+class AddMedia(In):
+    """Either a form with the field `file`, or `url`."""
+
+    url: words(2000) | None = None
+    client_id: Id | None = Field(None, description="Whose it is, for a token of several clients.")
+
+
+class Media(BaseModel):
+    """`status` wanted: it is still fetched. `kinds`: as which kinds of message it can go, the likeliest first. Unused files go after some months."""
+
+    media_id: str
+    status: Literal["wanted", "ready", "failed"]
+    kinds: list[str]
+    mime_type: str | None
+    size_bytes: int | None
+    sha256: str | None
+    filename: str
+    failure: "ErrorBody | None"
+    created_at: float
+
+
 class TemplateVariable(BaseModel):
     name: str
     where: Literal["header", "body", "button"]
