@@ -70,7 +70,7 @@ WRONG = {
     "BACKUP_DIR": "~nobody-of-this-name/backups",
     "BACKUP_KEEP": "0",
 }
-TAKES_ANY_TEXT = {"WEB_HOST", "WHATSAPP_APP_SECRETS", "WHATSAPP_VERIFY_TOKEN", "OLLAMA_MODEL"}
+TAKES_ANY_TEXT = {"WEB_HOST", "WHATSAPP_APP_SECRETS", "WHATSAPP_VERIFY_TOKEN", "OLLAMA_MODEL", "OLLAMA_EMBED_MODEL"}
 
 
 def test_every_setting_that_can_be_wrong_is_tried_here():
