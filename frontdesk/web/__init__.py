@@ -10,6 +10,7 @@ from frontdesk.web.canned import canned_pages
 from frontdesk.web.clients import client_pages
 from frontdesk.web.compose import compose_pages
 from frontdesk.web.dead_letters import dead_letter_pages
+from frontdesk.web.documents import document_pages
 from frontdesk.web.inbox import inbox_pages
 from frontdesk.web.login import login_pages
 from frontdesk.web.numbers import number_pages
@@ -35,6 +36,7 @@ PAGES = (
     client_pages,
     number_pages,
     overview_pages,
+    document_pages,
     rq_pages,
     canned_pages,
     api_pages,
