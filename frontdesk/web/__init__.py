@@ -12,6 +12,7 @@ from frontdesk.web.canned import canned_pages
 from frontdesk.web.clients import client_pages
 from frontdesk.web.compose import compose_pages
 from frontdesk.web.dead_letters import dead_letter_pages
+from frontdesk.web.documents import document_pages
 from frontdesk.web.inbox import inbox_pages
 from frontdesk.web.login import login_pages
 from frontdesk.web.metrics import metrics_page
@@ -44,6 +45,7 @@ PAGES = (
     audience_pages,
     number_pages,
     overview_pages,
+    document_pages,
     rq_pages,
     canned_pages,
     api_pages,

@@ -35,6 +35,7 @@ NAVIGATION = [
     Entry("clients", "Clients", "/clients", "store", owner=True),
     Entry("audiences", "Audiences", "/audiences", "list", owner=True),
     Entry("dead-letters", "Dead letters", "/dead-letters", "undelivered", owner=True),
+    Entry("documents", "Documents", "/documents", "copy", owner=True),
     Entry("users", "Users", "/users", "people", owner=True),
     Entry("tokens", "API tokens", "/tokens", "key", owner=True),
     Entry("queues", "Queues", "/rq", "queue", owner=True),
