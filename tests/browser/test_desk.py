@@ -1,7 +1,6 @@
 """The desk in a real browser against the real stack: what a newcomer does in their first quarter of an hour. Run: tests/browser/run"""
 
 import re
-import shutil
 import time
 
 import pytest
@@ -13,58 +12,10 @@ from axe_playwright_python.sync_playwright import Axe  # noqa: E402
 from rq.results import Result  # noqa: E402
 
 from frontdesk import queues  # noqa: E402
-from tests.stack import Stack, wait_for  # noqa: E402
+from tests.browser.conftest import in_list  # noqa: E402
+from tests.stack import wait_for  # noqa: E402
 
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 EVIL = "<img src=x onerror=\"document.title='HACKED'\">"
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory):
-    with Stack(tmp_path_factory.mktemp("stack")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        yield started.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
-
-
-@pytest.fixture(scope="module")
-def session(stack, browser):
-    """A browser in which the owner was made by the first-run link and is logged in."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    page.goto(stack.first_run_url())
-    page.fill("#f-name", "Mina Okafor")
-    page.fill("#f-email", "mina@example.com")
-    page.fill("#f-password", "bread and butter")
-    page.click("text=Begin")
-    page.wait_for_url("**/inbox")
-    page.close()
-    return context
-
-
-@pytest.fixture
-def page(session, stack):
-    """A tab; afterwards nothing may have gone wrong in its console."""
-    stack.simulator.reset()
-    stack.ollama.reset()
-    page, wrong = session.new_page(), []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda message: wrong.append(message.text) if "Content Security Policy" in message.text else None)
-    page.goto(f"{stack.web_url}/inbox")
-    yield page
-    assert wrong == [] and "HACKED" not in page.title()
-    page.close()
-
-
-def in_list(page, name: str):
-    return page.locator("a.conversation", has_text=name)
 
 
 def test_a_wrong_password_is_refused_and_the_right_one_leads_to_where_one_wanted(stack, browser, session):
@@ -277,7 +228,7 @@ def test_contacts_are_tagged_counted_and_chosen(page, stack):
     page.wait_for_selector("td:has-text('Tagged Tess')", timeout=20_000)
 
 
-PAGES = ["/inbox", "/inbox/1", "/overview", "/clients", "/clients/1", "/clients/1/versions", "/numbers/1", "/numbers/new", "/dead-letters", "/rejected", "/users", "/account", "/canned", "/audiences", "/audiences/new", "/audiences/new?way=paste", "/audiences/new?way=contacts", "/audiences/2"]
+PAGES = ["/inbox", "/inbox/1", "/overview", "/clients", "/clients/1", "/clients/1/versions", "/numbers/1", "/numbers/new", "/dead-letters", "/rejected", "/users", "/account", "/canned", "/audiences", "/audiences/new", "/audiences/new?way=paste", "/audiences/new?way=contacts", "/audiences/2", "/templates", "/schedules", "/schedules/month", "/inbox/1/compose/template", "/inbox/1/compose/buttons", "/inbox/1/compose/list", "/inbox/1/compose/location", "/inbox/1/compose/text", "/tokens", "/documents"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
