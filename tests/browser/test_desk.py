@@ -12,6 +12,7 @@ from axe_playwright_python.sync_playwright import Axe  # noqa: E402
 from rq.results import Result  # noqa: E402
 
 from frontdesk import queues  # noqa: E402
+from tests import demo  # noqa: E402
 from tests.browser.conftest import in_list  # noqa: E402
 from tests.stack import wait_for  # noqa: E402
 
@@ -226,6 +227,62 @@ def test_contacts_are_tagged_counted_and_chosen(page, stack):
     page.fill("#f-name", "The best")
     page.click("text=Make the audience")
     page.wait_for_selector("td:has-text('Tagged Tess')", timeout=20_000)
+
+
+@pytest.fixture(scope="module")
+def long_thread(stack, session) -> int:
+    """A conversation of 700 messages with 18 notes between them."""
+    now = time.time()
+    db = stack.database()
+    demo.fill(db, stack.settings, 1, now)
+    id_, number_id = db.execute("SELECT MAX(id), number_id FROM conversations").fetchone()
+    for n in range(700):
+        db.execute(
+            """
+            INSERT INTO messages (conversation_id, number_id, direction, state, kind, text, raw, external_id, provider_at, created_at)
+            VALUES (?, ?, 'in', 'answered', 'text', ?, '{}', ?, ?, ?)
+            """,
+            (id_, number_id, f"line {n:03} zebra{n}", f"zebra{n}", now, now + n / 1000),
+        )
+        if n % 40 == 5:
+            db.execute("INSERT INTO notes (conversation_id, user_id, text, created_at) VALUES (?, 1, ?, ?)",
+                       (id_, f"note after {n}", now + n / 1000 + 0.0002))  # fmt: skip
+    db.close()
+    return id_
+
+
+def test_a_search_leads_into_a_long_thread_and_one_reads_on_to_its_end(page, stack, long_thread):
+    page.fill("#search", "zebra120")
+    page.click("#results a")
+    page.wait_for_selector(".found:has-text('zebra120')")
+    with page.expect_response(lambda answer: "/recent?" in answer.url):
+        pass  # what is polled is this part of the thread, not its end
+    assert page.locator(".found").is_visible() and not page.locator("#composer").count()
+    for key in ("r", "n", "?", "Escape"):
+        page.keyboard.press(key)
+    page.click("text=Newer messages")
+    page.wait_for_selector(".bubble:has-text('zebra165')")
+    page.click("text=Go to the newest messages")
+    page.wait_for_selector("#composer")
+    while page.locator("#older .loader").count():
+        with page.expect_response(lambda answer: "/older?" in answer.url):
+            page.evaluate("document.querySelector('#scroll').scrollTop = 1000; document.querySelector('#scroll').scrollTop = 0")
+        page.wait_for_timeout(100)
+    texts = page.locator("#scroll .bubble .text").all_inner_texts()
+    for words, count in (("line", 700), ("note after", 18)):
+        found = [text for text in texts if text.startswith(words)]
+        assert len(found) == len(set(found)) == count
+
+
+def test_a_plot_s_words_can_be_read_on_a_phone(page, stack, long_thread):
+    page.set_viewport_size({"width": 390, "height": 844})
+    for span in ("hour", "day", "week"):
+        page.goto(f"{stack.web_url}/overview?span={span}")
+        boxes = page.locator(".plot >> nth=0 >> .tick-label[text-anchor=middle]").evaluate_all(
+            "all => all.map(one => one.getBoundingClientRect()).filter(box => box.width).map(box => [box.left, box.right, box.height])"
+        )
+        assert len(boxes) >= 3 and all(box[2] >= 9 for box in boxes)
+        assert all(before[1] < after[0] for before, after in zip(boxes, boxes[1:])), span
 
 
 PAGES = ["/inbox", "/inbox/1", "/overview", "/clients", "/clients/1", "/clients/1/versions", "/numbers/1", "/numbers/new", "/dead-letters", "/rejected", "/users", "/account", "/canned", "/audiences", "/audiences/new", "/audiences/new?way=paste", "/audiences/new?way=contacts", "/audiences/2", "/templates", "/schedules", "/schedules/month", "/inbox/1/compose/template", "/inbox/1/compose/buttons", "/inbox/1/compose/list", "/inbox/1/compose/location", "/inbox/1/compose/text", "/tokens", "/documents"]
