@@ -21,7 +21,7 @@ import pytest
 import scheduler
 from frontdesk import settings as settings_module
 from frontdesk.errors import FrontdeskError
-from frontdesk.flows import backup, first_run, inbound, restore
+from frontdesk.flows import backup, diagnosis, first_run, inbound, restore
 from frontdesk.settings import ROOT
 from frontdesk.store import database, installation, outbox, secrets, snapshot
 from frontdesk.store.migrations import migrations
@@ -420,6 +420,17 @@ def test_without_a_folder_no_backup_is_made_nor_found(conversations):
     assert backup.nightly(conversations) is None
     with pytest.raises(FrontdeskError, match="BACKUP_DIR"):
         restore.newest(conversations.settings)
+
+
+def test_doctor_says_how_old_the_newest_backup_is(conversations, tmp_path):
+    said = lambda settings: next(finding for finding in diagnosis.examine(settings) if finding.subject == "backup")  # noqa: E731
+    settings = conversations.settings
+    assert said(settings).ok and not said(dataclasses.replace(settings, frontdesk_env="production")).ok
+    settings = dataclasses.replace(settings, backup_dir=tmp_path / "kept")
+    path = backup.nightly(dataclasses.replace(conversations, settings=settings))
+    assert said(settings).ok
+    os.utime(path, (1, 1))
+    assert "last night" in said(settings).mend
 
 
 # --- the command line ------------------------------------------------------------------------------------------------------------------
