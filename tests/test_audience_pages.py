@@ -61,7 +61,7 @@ def test_a_pasted_list_is_read_too_and_its_country_is_kept_for_the_next(owner, c
         ({"way": "paste", "client": "1", "region": "", "name": "", "text": "+4915120000001"}, "A name is missing."),
         ({"way": "paste", "client": "1", "region": "XX", "name": "x", "text": "+4915120000001"}, "Choose one of these."),
         ({"way": "paste", "client": "9", "region": "", "name": "x", "text": "+4915120000001"}, "Choose one of these."),
-        ({"way": "contacts", "client": "1", "name": "x", "countries": "Germany"}, "is no country&#39;s code"),
+        ({"way": "contacts", "client": "1", "name": "x", "countries": "Germani"}, "is no country&#39;s code"),
         ({"way": "contacts", "client": "1", "name": "x", "wrote_within_days": "soon"}, "Days is a number"),
         ({"way": "contacts", "client": "1", "name": "x", "wrote_within_days": "3", "never_answered": "yes"}, "choose one of the two"),
     ],
@@ -84,6 +84,19 @@ def test_contacts_are_counted_before_they_are_chosen(owner, context, db):
     audience.read(context, 1)
     page = owner.get(answer.location).text
     assert "Contacts, tagged any of other, vip" in page and "Person 2" in page and audiences.get(db, 1).source == "tag"
+
+
+def test_a_filter_is_asked_anew(owner, context, db):
+    contact(db, "4915120000001")
+    first = owner.submit("/audiences", way="contacts", client="1", name="Germans", countries="germany, at").location
+    audience.read(context, 1)
+    contact(db, "4915120000002")
+    second = owner.submit(f"{first}/again").location
+    audience.read(context, 2)
+    assert second.endswith("/2") and [audiences.get(db, n).good for n in (1, 2)] == [1, 2]
+    assert "Choose anew" in owner.get(second).text and audiences.get(db, 2).filter == '{"countries": ["AT", "DE"]}'
+    upload(owner, phone(1))
+    assert owner.submit("/audiences/3/again").status_code == 404
 
 
 def test_what_was_left_out_is_downloaded_and_starts_no_formula(owner, context, db):

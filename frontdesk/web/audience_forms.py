@@ -57,13 +57,20 @@ def read_contacts(context: Context, form: Form, *, name_needed: bool) -> Contact
     client_id = _client(context, form)
     name = form.text("name", "A name") if name_needed else _typed(form, "name")
     filter: dict = {part: [tag for tag in re.split(r"[,\n]", _typed(form, part)) if tag.strip()] for part in ("tags_any", "tags_all", "tags_none")}
-    filter["countries"] = re.split(r"[,;\s]+", _typed(form, "countries").strip()) if _typed(form, "countries").strip() else []
+    filter["countries"] = _countries(_typed(form, "countries"))
     days = form.number("wrote_within_days", "Days", 1, 3650)
     filter["wrote_within_days"] = int(days) if days and form else None
     form.values["never_answered"] = request.form.get("never_answered", "")
     filter["never_answered"] = form.values["never_answered"] == "yes"
     by_tag = bool(filter["tags_any"] or filter["tags_all"]) and not (filter["countries"] or days or filter["never_answered"])
     return Contacts(client_id, name, "tag" if by_tag else "filter", filter)
+
+
+def _countries(typed: str) -> list[str]:
+    """Codes, or names as the select of countries has them. What is neither is left for the filter to refuse."""
+    by_name = {name.lower(): code for code, name in phones.country_names().items()}
+    parts = [part.strip() for part in re.split(r"[,;\n]", typed) if part.strip()]
+    return [by_name.get(part.lower(), part) for part in parts]
 
 
 def _client(context: Context, form: Form) -> int | None:

@@ -77,6 +77,17 @@ def audience_pages(context: Context) -> Blueprint:
         name = secure_filename(f"{found.name} left out.csv") or "left_out.csv"
         return Response(stream_with_context(lines), mimetype="text/csv", headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
+    @pages.post("/audiences/<int:audience_id>/again")
+    def again(audience_id: int):
+        """The same filter asked once more: an audience is a list of that moment."""
+        found = _audience(context, audience_id)
+        if not found.filter:
+            abort(404)
+        chosen_id = audience.from_contacts(
+            context, found.client_id, contact_filter.loads(found.filter), name=found.name, source=found.source, created_by=g.user.id
+        )
+        return see_other(".show", audience_id=chosen_id)
+
     @pages.post("/audiences/<int:audience_id>/delete")
     def delete(audience_id: int):
         found = _audience(context, audience_id)

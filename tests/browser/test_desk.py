@@ -243,7 +243,41 @@ def test_a_dead_letter_is_looked_into_and_dismissed_with_a_reason(page, stack):
     assert "Nobody will read this" not in stack.simulator.texts("4915110000007")
 
 
-PAGES = ["/inbox", "/inbox/1", "/overview", "/clients", "/clients/1", "/clients/1/versions", "/numbers/1", "/numbers/new", "/dead-letters", "/rejected", "/users", "/account", "/canned"]
+def test_a_list_is_uploaded_watched_and_deleted(page, stack, tmp_path):
+    path = tmp_path / "spring.csv"
+    path.write_text("phone,name\nnonsense,x\n" + "".join(f"+49151{20000000 + n},{EVIL if n == 0 else n}\n" for n in range(60_000)))
+    page.goto(f"{stack.web_url}/audiences")
+    page.click("text=Make the first")
+    page.set_input_files("#f-file", path)
+    page.click("text=Upload it")
+    page.wait_for_selector("progress")
+    page.wait_for_selector("text=60,000", timeout=40_000)
+    assert page.locator("progress").count() == 0 and page.locator("text=Line 2: not a phone number").count() == 1
+    with page.expect_download() as download:
+        page.click("text=Download as CSV")
+    assert "nonsense" in download.value.path().read_text(encoding="utf-8-sig")
+    page.click(".head button:has-text('Delete')")
+    page.click("#confirm-yes")
+    page.wait_for_url("**/audiences")
+
+
+def test_contacts_are_tagged_counted_and_chosen(page, stack):
+    stack.simulator.customer_writes("4915110000077", "Hello", name="Tagged Tess")
+    in_list(page, "Tagged Tess").click()
+    page.click("#bar .menu summary")
+    page.fill("#bar [name=tag]", "VIP")
+    page.press("#bar [name=tag]", "Enter")
+    page.wait_for_load_state()
+    page.goto(f"{stack.web_url}/audiences/new?way=contacts")
+    page.fill("#f-tags_any", "vip")
+    page.click("text=How many are they?")
+    page.wait_for_selector("text=1 contact: tagged any of vip.")
+    page.fill("#f-name", "The best")
+    page.click("text=Make the audience")
+    page.wait_for_selector("td:has-text('Tagged Tess')", timeout=20_000)
+
+
+PAGES = ["/inbox", "/inbox/1", "/overview", "/clients", "/clients/1", "/clients/1/versions", "/numbers/1", "/numbers/new", "/dead-letters", "/rejected", "/users", "/account", "/canned", "/audiences", "/audiences/new", "/audiences/new?way=paste", "/audiences/new?way=contacts", "/audiences/2"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
