@@ -1,5 +1,6 @@
 """deploy/ says what the Procfile says: the same processes with the same commands, under systemd and in containers."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -124,6 +125,13 @@ def test_redis_conf_is_taken_by_a_real_redis(tmp_path):
     finally:
         process.terminate()
         process.wait()
+
+
+def test_outdated_names_our_own_packages_first_and_fails_nothing():
+    listed = '[{"name":"anyio","version":"1","latest_version":"2"},{"name":"Flask","version":"3.0","latest_version":"3.1"},{"name":"not-ours","version":"1","latest_version":"2"}]'
+    ran = subprocess.run([ROOT / "bin/outdated"], env={**os.environ, "OUTDATED_JSON": listed}, capture_output=True, text=True)
+    first, second, last = ran.stdout.splitlines()
+    assert ran.returncode == 0 and first == "Flask: 3.0 is locked, 3.1 is out" and second.startswith("anyio: ") and last.startswith("2 of ")
 
 
 def test_prepare_brings_the_database_up_to_date_and_may_be_repeated(settings):

@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from frontdesk.flows import chunks, document_files, structured
-from frontdesk.flows.api_send import Refused
+from frontdesk.flows.refusals import Refused
 from frontdesk.flows.document_prompts import KINDS, NOTE_TOKENS, measure, step
 
 

@@ -100,6 +100,12 @@ def test_a_client_s_list_goes_on_over_all_its_numbers_without_gaps(two_clients, 
     assert shown(owner.get("/inbox?client=99")) == []
 
 
+def test_a_client_s_counts_are_its_own_and_its_second_page_too_without_scripts(two_clients, owner):
+    assert 'data-unread="100"' in owner.get("/inbox?client=2").text and 'data-unread="3100"' in owner.get("/inbox").text
+    more = re.search(r'<a class="button quiet" href="([^"]+)">More', owner.get("/inbox?client=2").text)[1]
+    assert shown(owner.get(more.replace("&amp;", "&"))) == list(range(60, 20, -1))
+
+
 @pytest.mark.parametrize("which", ["open", "unread", "closed", "window"])
 def test_a_small_client_s_list_is_not_looked_for_among_everybody_s(two_clients, db, which):
     if which == "closed":

@@ -6,7 +6,7 @@ import pytest
 
 from frontdesk import histogram, queues
 from frontdesk.flows import sweep, take_over
-from frontdesk.store import measures
+from frontdesk.store import measures, numbers
 from frontdesk.store.database import transaction
 from frontdesk.web.plots import Series, bar_plot, line_plot
 from tests import demo
@@ -86,6 +86,21 @@ def test_the_overview_draws_how_quick_the_model_and_acknowledgements_were(app, a
     page = agent.get(f"/overview?span={span}").text
     assert "tokens a second 12</title>" in page
     assert re.search(r"p95 [\d.]+ ms</title>", page)
+
+
+def test_the_tiles_lead_only_where_their_reader_may_go(app, agent, owner, db):
+    numbers.stop(db, 1, "token expired", 190, 1)
+    for browser, may in ((agent, False), (owner, True)):
+        page = browser.get("/overview").text
+        tiles = page[page.index('class="tiles"') : page.index("</ul>", page.index('class="tiles"'))]
+        assert "1</span> <span class=\"soft\">number stopped" in tiles
+        assert ('href="/dead-letters"' in tiles, 'href="/clients"' in tiles) == (may, may)
+
+
+def test_the_tiles_count_the_chosen_client_s_customers_alone(app, agent, db, settings, clock):
+    demo.fill(db, settings, 1, clock())
+    figures = [re.findall(r'class="figure">(\d+)', agent.get(path).text)[:2] for path in ("/overview", "/overview?client=99")]
+    assert figures[0] != ["0", "0"] and figures[1] == ["0", "0"]
 
 
 def test_an_empty_plot_says_so_and_one_point_is_drawn():

@@ -3,9 +3,10 @@
 import csv
 import io
 import zipfile
+from collections.abc import Iterable
 from typing import BinaryIO
 
-from frontdesk.flows.api_send import Refused
+from frontdesk.flows.refusals import Refused
 from frontdesk.flows.documents import LARGEST_BATCH_BYTES, LARGEST_TEXT_BYTES, MOST_ITEMS, TOO_LARGE, Document
 
 NOT_TEXT = "This is not a text file (UTF-8 or UTF-16)."
@@ -14,6 +15,19 @@ NOT_TEXT = "This is not a text file (UTF-8 or UTF-16)."
 SKIPPED = ("__MACOSX/", ".")
 
 csv.field_size_limit(LARGEST_TEXT_BYTES)
+
+
+def read_all(files: Iterable[tuple[str, BinaryIO]], column: str | None, name_column: str | None) -> list[Document]:
+    """The documents in files, each with its name. Raises Refused."""
+    found: list[Document] = []
+    for name, file in files:
+        if name.lower().endswith(".zip"):
+            found += read_zip(file)
+        elif name.lower().endswith(".csv"):
+            found += read_csv(file.read(LARGEST_BATCH_BYTES + 1), column, name_column)
+        else:
+            found.append(read_one(name, file.read(LARGEST_TEXT_BYTES + 1)))
+    return found
 
 
 def read_one(name: str, data: bytes) -> Document:

@@ -3,16 +3,16 @@
 import hashlib
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from frontdesk.flows.api_send import Refused
+from frontdesk.flows.refusals import Refused
 from frontdesk.flows.context import Context
 from frontdesk.flows.document_prompts import Size, measure
 from frontdesk.flows.structured import BadSchema, check_schema
 from frontdesk.store import api_tokens, document_batches, documents
-from frontdesk.store.api_tokens import ApiToken
 from frontdesk.store.database import transaction
 from frontdesk.store.document_batches import Batch
 from frontdesk.store.documents import NewTask, Task
@@ -28,6 +28,14 @@ TOLD_SECONDS = 90 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
+class Asker:
+    """Whose it will be (None: every client's), and by which token it was asked for (None: on the desk)."""
+
+    client_id: int | None = None
+    token_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """`name`: the sender's own word for it. `error`: why its text could not be had; then `text` is ''."""
 
@@ -36,8 +44,8 @@ class Document:
     error: str | None = None
 
 
-def ask(context: Context, token: ApiToken, kind: str, options: dict, document: Document, key: str | None) -> str:
-    """The task's id. The same `key` with the same request gives the same id. Raises Refused."""
+def ask(context: Context, asker: Asker, kind: str, options: dict, document: Document, key: str | None = None) -> str:
+    """The task's id. The same `key` (of a token) with the same request gives the same id. Raises Refused."""
     _check_options(kind, options)
     if document.error:
         raise Refused(422, "invalid", document.error, "file")
@@ -49,13 +57,13 @@ def ask(context: Context, token: ApiToken, kind: str, options: dict, document: D
     new = NewTask(document.text, size.part_bytes, size.parts_total, document.name)
 
     def add(db: sqlite3.Connection) -> str:
-        return documents.add(db, kind, options, new, client_id=token.client_id, token_id=token.id, now=context.now())
+        return documents.add(db, kind, options, new, client_id=asker.client_id, token_id=asker.token_id, now=context.now())
 
-    return _once(context, token, key, (kind, options, document), add)
+    return _once(context, asker, key, (kind, options, document), add)
 
 
 def ask_for_many(
-    context: Context, token: ApiToken, kind: str, options: dict, items: Sequence[Document], key: str | None
+    context: Context, asker: Asker, kind: str, options: dict, items: Sequence[Document], key: str | None = None
 ) -> str:
     """The batch's id; an item that nothing can be done with is there as failed. Raises Refused."""
     _check_options(kind, options)
@@ -70,10 +78,10 @@ def ask_for_many(
 
     def add(db: sqlite3.Connection) -> str:
         expires_at = now + context.settings.batch_kept_days * 24 * 3600
-        given = {"client_id": token.client_id, "token_id": token.id, "now": now, "expires_at": expires_at}
+        given = {"client_id": asker.client_id, "token_id": asker.token_id, "now": now, "expires_at": expires_at}
         return document_batches.add(db, kind, options, new, **given)
 
-    return _once(context, token, key, (kind, options, list(items)), add)
+    return _once(context, asker, key, (kind, options, list(items)), add)
 
 
 def _check_options(kind: str, options: dict) -> None:
@@ -111,19 +119,23 @@ def _new_item(context: Context, kind: str, options: dict, item: Document) -> New
     return NewTask(item.text, size.part_bytes, size.parts_total, item.name)
 
 
-def _once(context: Context, token: ApiToken, key: str | None, asked: Sequence[Any], add: Callable[[sqlite3.Connection], str]) -> str:
+def _once(context: Context, asker: Asker, key: str | None, asked: Sequence[Any], add: Callable[[sqlite3.Connection], str]) -> str:
     digest = _digest(asked) if key else ""
     with transaction(context.db) as db:
-        if key and (known := api_tokens.answered(db, token.id, key)):
+        if key and (known := api_tokens.answered(db, asker.token_id, key)):
             if known[0] != digest:
                 raise Refused(409, "idempotency_conflict", "This Idempotency-Key was used for another request.")
             return json.loads(known[2])
         id_ = add(db)
         if key:
-            api_tokens.remember(db, token.id, key, digest, 202, json.dumps(id_), context.now())
+            api_tokens.remember(db, asker.token_id, key, digest, 202, json.dumps(id_), context.now())
+    _ring(context)
+    return id_
+
+
+def _ring(context: Context) -> None:
     with context.ringing():
         context.queues.documents()
-    return id_
 
 
 def _digest(asked: Sequence[Any]) -> str:
@@ -138,17 +150,17 @@ def _digest(asked: Sequence[Any]) -> str:
 # --- looking ----------------------------------------------------------------------------------------------------------------
 
 
-def find_task(context: Context, token: ApiToken, public_id: str) -> Task | None:
-    """Raises Refused (410) for one that has expired."""
-    task = documents.get(context.db, public_id, client_id=token.client_id)
+def find_task(context: Context, client_id: int | None, public_id: str) -> Task | None:
+    """`client_id` None: whosever it is. Raises Refused (410) for one that has expired."""
+    task = documents.get(context.db, public_id, client_id=client_id)
     if task is not None and (task.state == "expired" or (task.expires_at is not None and task.expires_at <= context.now())):
         raise Refused(410, "expired", "This result has expired and was deleted.")
     return task
 
 
-def find_batch(context: Context, token: ApiToken, public_id: str) -> Batch:
+def find_batch(context: Context, client_id: int | None, public_id: str) -> Batch:
     """Raises Refused."""
-    batch = document_batches.get(context.db, public_id, client_id=token.client_id)
+    batch = document_batches.get(context.db, public_id, client_id=client_id)
     if batch is None:
         raise Refused(404, "not_found", "There is no such batch.")
     if batch.expired_at is not None or batch.expires_at <= context.now():
@@ -182,6 +194,15 @@ def progress_of_batch(context: Context, batch: Batch) -> Progress:
     return Progress(counts.total() - unfinished, counts.total(), eta)
 
 
+def status_of(counts: Counter) -> str:
+    """Of a batch, by its items': queued, working, paused, done (also where some failed) or cancelled."""
+    if counts["paused"]:
+        return "paused"
+    if counts["queued"] or counts["working"]:
+        return "working" if counts["working"] or counts["done"] else "queued"
+    return "cancelled" if counts["cancelled"] else "done"
+
+
 # --- batches ----------------------------------------------------------------------------------------------------------------
 
 
@@ -194,8 +215,7 @@ def pause(context: Context, batch: Batch) -> int:
 def resume(context: Context, batch: Batch) -> int:
     with transaction(context.db) as db:
         count = document_batches.resume(db, batch.id, context.now())
-    with context.ringing():
-        context.queues.documents()
+    _ring(context)
     return count
 
 
@@ -207,8 +227,7 @@ def cancel(context: Context, batch: Batch) -> int:
 def retry(context: Context, batch: Batch) -> int:
     with transaction(context.db) as db:
         count = document_batches.retry_failed(db, batch.id, context.now())
-    with context.ringing():
-        context.queues.documents()
+    _ring(context)
     return count
 
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from frontdesk.flows import api_send, audience, document_work, documents, embedding, firing, knowledge, media, sending, suggest
+from frontdesk.flows import audience, document_work, documents, embedding, firing, knowledge, media, sending, suggest
 from frontdesk.flows import take_over, trying, waits
 from frontdesk.flows.context import Context
 from frontdesk.store import api_tokens, clients, conversations, login_links, measures, models, outbox, schedules, suggestions, tries, user_sessions
@@ -10,6 +10,7 @@ from frontdesk.store.database import transaction
 
 log = logging.getLogger(__name__)
 
+KEY_KEPT_SECONDS = 24 * 3600  # as the API's description promises
 UNMATCHED_KEPT_SECONDS = 30 * 24 * 3600
 DRAFT_IS_LATE_SECONDS = 120
 MEASURES_KEPT_SECONDS = 400 * 24 * 3600
@@ -81,7 +82,7 @@ def clean(context: Context) -> None:
         user_sessions.forget_expired(db, now)
         login_links.forget_expired(db, now)
         suggestions.clean(db, now - suggest.KEPT_SECONDS)
-        api_tokens.clean(db, now - api_send.KEY_KEPT_SECONDS)
+        api_tokens.clean(db, now - KEY_KEPT_SECONDS)
         measures.clean(db, now - MEASURES_KEPT_SECONDS)
         schedules.clean(db, now - FIRINGS_KEPT_SECONDS)
         tries.clean(db, now - trying.KEPT_SECONDS)

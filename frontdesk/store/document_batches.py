@@ -56,7 +56,23 @@ def get(db: sqlite3.Connection, public_id: str, *, client_id: int | None) -> Bat
         f"SELECT {_COLUMNS} FROM document_batches WHERE public_id = :public_id AND (:client_id IS NULL OR client_id = :client_id)",
         {"public_id": public_id, "client_id": client_id},
     ).fetchone()
-    return Batch(**{**dict(row), "options": json.loads(row["options"])}) if row else None
+    return _batch(row) if row else None
+
+
+def _batch(row: sqlite3.Row) -> Batch:
+    return Batch(**{**dict(row), "options": json.loads(row["options"])})
+
+
+def newest(db: sqlite3.Connection, *, before: int | None, limit: int) -> list[tuple[Batch, Counter]]:
+    """With their items' states. `before`: an id."""
+    rows = db.execute(
+        f"""
+        SELECT {_COLUMNS} FROM document_batches WHERE expired_at IS NULL AND (:before IS NULL OR id < :before)
+        ORDER BY id DESC LIMIT :limit
+        """,
+        {"before": before, "limit": limit},
+    ).fetchall()
+    return [(_batch(row), counts(db, row["id"])) for row in rows]
 
 
 def counts(db: sqlite3.Connection, batch_id: int) -> Counter:

@@ -55,6 +55,11 @@ class Task:
     finished_at: float | None
     expires_at: float | None
 
+    @property
+    def batch_public_id(self) -> str | None:
+        """An item's id is made of its batch's."""
+        return self.public_id.replace("doc_", "batch_").rpartition("_")[0] if self.batch_id else None
+
 
 @dataclass(frozen=True, slots=True)
 class NewTask:

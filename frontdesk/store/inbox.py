@@ -100,10 +100,11 @@ def _page(db: sqlite3.Connection, which: str, number_id: int | None, after: tupl
     return [Item(*row) for row in rows]
 
 
-def counts(db: sqlite3.Connection, *, now: float, user_id: int) -> dict[str, int]:
-    given = {"now": now, "user_id": user_id}
+def counts(db: sqlite3.Connection, *, now: float, user_id: int, client_id: int | None = None) -> dict[str, int]:
+    given = {"now": now, "user_id": user_id, "client_id": client_id}
+    of_client = "" if client_id is None else " AND number_id IN (SELECT id FROM numbers WHERE client_id = :client_id)"
     return {
-        which: db.execute(f"SELECT COUNT(*) FROM conversations WHERE {FILTERS[which]}", given).fetchone()[0]
+        which: db.execute(f"SELECT COUNT(*) FROM conversations WHERE {FILTERS[which]}{of_client}", given).fetchone()[0]
         for which in COUNTED
     }
 

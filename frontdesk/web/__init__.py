@@ -6,11 +6,13 @@ from frontdesk.flows.context import Context
 from frontdesk.web.account import account_pages
 from frontdesk.web.api import api_pages
 from frontdesk.web.api_tokens import token_pages
+from frontdesk.web.attachments import attachment_pages
 from frontdesk.web.audiences import audience_pages
 from frontdesk.web.canned import canned_pages
 from frontdesk.web.clients import client_pages
 from frontdesk.web.compose import compose_pages
 from frontdesk.web.dead_letters import dead_letter_pages
+from frontdesk.web.documents import document_pages
 from frontdesk.web.inbox import inbox_pages
 from frontdesk.web.login import login_pages
 from frontdesk.web.metrics import metrics_page
@@ -34,6 +36,7 @@ PAGES = (
     thread_pages,
     tag_pages,
     compose_pages,
+    attachment_pages,
     template_pages,
     schedule_pages,
     dead_letter_pages,
@@ -42,6 +45,7 @@ PAGES = (
     audience_pages,
     number_pages,
     overview_pages,
+    document_pages,
     rq_pages,
     canned_pages,
     api_pages,

@@ -14,7 +14,7 @@ from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend, Outgoing
 from frontdesk.store import clients, conversations, numbers, templates, thread
 from frontdesk.store.conversations import Conversation
-from frontdesk.web import access
+from frontdesk.web import access, attachments
 from frontdesk.web.forms import Form
 from frontdesk.web.pages import flash
 from frontdesk.web.schedules import read_time
@@ -44,7 +44,9 @@ NOW = When()
 
 
 def compose_pages(context: Context) -> Blueprint:
-    pages = access.protect(Blueprint("compose", __name__))
+    pages = Blueprint("compose", __name__)
+    pages.before_request(attachments.take_files)
+    access.protect(pages)
 
     @pages.get("/inbox/<int:conversation_id>/compose/<kind>")
     def show(conversation_id: int, kind: str):
@@ -217,9 +219,28 @@ def _template_given(context: Context, conversation: Conversation, form: Form) ->
         return None
     variables = {slot.name: _typed(form, slot.name) for slot in template_parts.slots(template)}
     given = {"type": "template", "name": template.name, "language": template.language, "variables": variables}
+    if header := _header_given(context, conversation, template, form):
+        given["header"] = header
     for name in [name for name, value in variables.items() if not value]:
         form.wrong(name, "This is missing.")
     return given if form else None
+
+
+def _header_given(context: Context, conversation: Conversation, template: templates.Template, form: Form) -> dict[str, Any] | None:
+    """The file above the text. One that was kept with a form that was wrong elsewhere need not be chosen again."""
+    kind, file = template_parts.header_file(template), request.files.get("file")
+    media_id = request.form.get("media_id", "")
+    if kind is None:
+        return None
+    if file and file.filename:
+        try:
+            media_id = attachments.kept(context, conversation.id, file).public_id
+        except CannotSend as error:
+            form.wrong("header", str(error))
+    elif not media_id:
+        form.wrong("header", "Choose a file.")
+    form.values["media_id"] = media_id
+    return {"type": kind, "media_id": media_id} if media_id else None
 
 
 def _template_field(place: tuple) -> str:

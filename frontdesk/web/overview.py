@@ -64,7 +64,7 @@ def _values(context: Context) -> dict:
         "spans": SPANS,
         "client_id": client_id,
         "clients": clients.names(context.db),
-        "now": _now(context),
+        "now": _now(context, client_id),
         "total": total,
         "split": _split(total),
         "failures": _failures(total),
@@ -72,11 +72,11 @@ def _values(context: Context) -> dict:
     }
 
 
-def _now(context: Context) -> dict:
-    """The tiles: how it stands at this moment."""
+def _now(context: Context, client_id: int | None) -> dict:
+    """The tiles: how it stands at this moment. Who waits or needs a person is of the client; the rest is of the house."""
     db, now = context.db, context.now()
-    counts = inbox.counts(db, now=now, user_id=0)
-    longest = inbox.page(db, "waiting", now=now, user_id=0, limit=1)
+    counts = inbox.counts(db, now=now, user_id=0, client_id=client_id)
+    longest = inbox.page(db, "waiting", now=now, user_id=0, client_id=client_id, limit=1)
     host = context.settings.ollama_host
     states = [(model, models.get(db, host, model)) for model in clients.models_in_use(db, context.settings)]
     return {

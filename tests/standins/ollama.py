@@ -46,6 +46,7 @@ class OllamaStandIn:
         self._loop_thread: int | None = None
         self._connections: set[Connection] = set()
         self.slot = asyncio.Lock()
+        self.embedder: Callable[[list[str]], list[list[float]]] | None = None  # a real model's, where one is wanted
         self.under_way = self.generating = 0
         self.reset()
 

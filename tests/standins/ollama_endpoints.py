@@ -1,5 +1,6 @@
 """What the Ollama stand-in answers besides chats: its models, pulling one, embeddings."""
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -118,7 +119,11 @@ async def embed(standin: "OllamaStandIn", exchange: Exchange, entry: Entry) -> N
         "load_duration": nanoseconds(load_seconds),
         "prompt_eval_count": counted,
     }
-    answer = {"model": entry.body["model"], "embeddings": [vector_of(text, dimensions) for text in texts]}
+    if standin.embedder:
+        vectors = await asyncio.to_thread(standin.embedder, texts)
+    else:
+        vectors = [vector_of(text, dimensions) for text in texts]
+    answer = {"model": entry.body["model"], "embeddings": vectors}
     exchange.answer_json(200, answer | without_zeros(metrics))
 
 

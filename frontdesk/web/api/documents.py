@@ -1,16 +1,13 @@
 """The operations on documents: single ones, batches, their results."""
 
-import csv
-import io
-import json
 from collections.abc import Callable, Iterable
 
 from pydantic import BaseModel
 
-from frontdesk.flows import document_files, documents
-from frontdesk.flows.api_send import Refused
+from frontdesk.flows import document_files, document_results, documents
+from frontdesk.flows.refusals import Refused
 from frontdesk.flows.document_prompts import CATEGORIES
-from frontdesk.flows.documents import LARGEST_TEXT_BYTES, Document
+from frontdesk.flows.documents import LARGEST_TEXT_BYTES, Asker, Document
 from frontdesk.store import document_batches
 from frontdesk.store.document_batches import Batch
 from frontdesk.store.documents import Task
@@ -21,8 +18,6 @@ from frontdesk.web.api.operation import Call, Operation, Raw, sound
 # JSON writes some characters as six bytes.
 LARGEST_DOCUMENT_BODY_BYTES = 4 * LARGEST_TEXT_BYTES
 LARGEST_BATCH_BODY_BYTES = 24 * 1024 * 1024
-
-JSON_LINES, CSV = "application/x-ndjson", "text/csv"
 
 
 def _summarise(call: Call) -> Queued:
@@ -39,8 +34,12 @@ def _extract(call: Call) -> Queued:
 
 def _queued(call: Call, kind: str, options: dict) -> Queued:
     options = _chosen({**options, "model": call.given.model})
-    task_id = documents.ask(call.context, call.token, kind, options, _one_document(call), call.key)
+    task_id = documents.ask(call.context, _asker(call), kind, options, _one_document(call), call.key)
     return Queued(task_id=task_id, check_status=f"/api/v1/tasks/{task_id}")
+
+
+def _asker(call: Call) -> Asker:
+    return Asker(call.token.client_id, call.token.id)
 
 
 def _chosen(options: dict) -> dict:
@@ -68,12 +67,12 @@ def task_of(call: Call) -> models.DocumentTask | None:
     """None where this is no document's id, or not this token's to see. Raises Refused (410)."""
     if "documents" not in call.token.scopes:
         return None
-    task = documents.find_task(call.context, call.token, call.path["task_id"])
+    task = documents.find_task(call.context, call.token.client_id, call.path["task_id"])
     return _as_task(task) if task else None
 
 
 def _known(call: Call) -> Task:
-    task = documents.find_task(call.context, call.token, call.path["task_id"])
+    task = documents.find_task(call.context, call.token.client_id, call.path["task_id"])
     if task is None:
         raise Refused(404, "not_found", "There is no such task.")
     return task
@@ -85,7 +84,7 @@ def _as_task(task: Task) -> models.DocumentTask:
         kind=task.kind,
         status=task.state,
         name=sound(task.name),
-        batch_id=_batch_of(task),
+        batch_id=task.batch_public_id,
         result=task.result,
         failure=_failure(task),
         created_at=task.created_at,
@@ -95,16 +94,9 @@ def _as_task(task: Task) -> models.DocumentTask:
     )
 
 
-def _batch_of(task: Task) -> str | None:
-    """An item's id is made of its batch's."""
-    return task.public_id.replace("doc_", "batch_").rpartition("_")[0] if task.batch_id else None
-
-
 def _failure(task: Task) -> models.DocumentFailure | None:
-    if task.state != "failed":
-        return None
-    answers = [sound(answer) for answer in (task.first_answer, task.second_answer) if answer is not None]
-    return models.DocumentFailure(message=task.error or "", answers=answers)
+    failure = document_results.failure_of(task)
+    return models.DocumentFailure(**failure) if failure else None
 
 
 def _result(call: Call) -> models.DocumentResult:
@@ -114,7 +106,7 @@ def _result(call: Call) -> models.DocumentResult:
 
 def _progress(call: Call) -> models.DocumentProgress:
     if call.path["task_id"].startswith("batch_"):
-        batch = documents.find_batch(call.context, call.token, call.path["task_id"])
+        batch = documents.find_batch(call.context, call.token.client_id, call.path["task_id"])
         return _as_progress(documents.progress_of_batch(call.context, batch))
     return _as_progress(documents.progress_of_task(call.context, _known(call)))
 
@@ -138,7 +130,7 @@ def _make_batch(call: Call) -> models.BatchQueued:
         raise Refused(422, "invalid", "An extraction needs a schema.", "schema")
     options = _chosen({"bullets": given.bullets, "categories": given.categories, "schema": given.schema_, "model": given.model})
     items = _items(call)
-    batch_id = documents.ask_for_many(call.context, call.token, given.kind, options, items, call.key)
+    batch_id = documents.ask_for_many(call.context, _asker(call), given.kind, options, items, call.key)
     return models.BatchQueued(batch_id=batch_id, items=len(items), check_status=f"/api/v1/batches/{batch_id}")
 
 
@@ -147,7 +139,8 @@ def _items(call: Call) -> list[Document]:
     if [given.texts is not None, given.items is not None, bool(call.files)].count(True) != 1:
         raise Refused(422, "invalid", "Give either texts, or items, or files.", "texts")
     if call.files:
-        return [document for file in call.files for document in _in_file(call, file)]
+        files = [(file.filename or "", file.stream) for file in call.files]
+        return document_files.read_all(files, given.column, given.name_column)
     field = "texts" if given.texts is not None else "items"
     found = [Document(text) for text in given.texts or ()] + [Document(item.text, item.name) for item in given.items or ()]
     for place, document in enumerate(found):
@@ -156,17 +149,8 @@ def _items(call: Call) -> list[Document]:
     return found
 
 
-def _in_file(call: Call, file) -> list[Document]:
-    name = file.filename or ""
-    if name.lower().endswith(".zip"):
-        return document_files.read_zip(file.stream)
-    if name.lower().endswith(".csv"):
-        return document_files.read_csv(file.read(), call.given.column, call.given.name_column)
-    return [document_files.read_one(name, file.read(LARGEST_TEXT_BYTES + 1))]
-
-
 def _known_batch(call: Call) -> Batch:
-    return documents.find_batch(call.context, call.token, call.path["batch_id"])
+    return documents.find_batch(call.context, call.token.client_id, call.path["batch_id"])
 
 
 def _batch(call: Call) -> models.Batch:
@@ -175,21 +159,13 @@ def _batch(call: Call) -> models.Batch:
     return models.Batch(
         batch_id=batch.public_id,
         kind=batch.kind,
-        status=_status(counts),
+        status=documents.status_of(counts),
         counts=dict(counts),
         progress=_as_progress(documents.progress_of_batch(call.context, batch)),
         created_at=batch.created_at,
         expires_at=batch.expires_at,
         results=f"/api/v1/batches/{batch.public_id}/results",
     )
-
-
-def _status(counts) -> str:
-    if counts["paused"]:
-        return "paused"
-    if counts["queued"] or counts["working"]:
-        return "working" if counts["working"] or counts["done"] else "queued"
-    return "cancelled" if counts["cancelled"] else "done"
 
 
 def _changing(change: Callable[..., int]) -> Callable[[Call], BaseModel]:
@@ -207,7 +183,9 @@ def _results(call: Call) -> Raw:
     tasks: Iterable[Task] = document_batches.results(call.context.db, batch.id, after=given.cursor, limit=given.limit)
     if given.category is not None:
         tasks = [task for task in tasks if task.result and task.result["category"] == given.category]
-    return Raw(_as_csv(batch, tasks), CSV) if given.format == "csv" else Raw(_as_lines(tasks), JSON_LINES)
+    if given.format == "csv":
+        return Raw(document_results.as_csv(batch, tasks), document_results.CSV)
+    return Raw(document_results.as_lines(tasks), document_results.JSON_LINES)
 
 
 def _check_category(batch: Batch, category: str) -> None:
@@ -215,43 +193,6 @@ def _check_category(batch: Batch, category: str) -> None:
     if category not in known:
         words = f"It has {', '.join(known)}" if known else "It classifies nothing"
         raise Refused(422, "invalid", f"This batch has no such category. {words}.", "category")
-
-
-def _as_lines(tasks: Iterable[Task]) -> str:
-    return "".join(f"{json.dumps(_as_item(task), ensure_ascii=False)}\n" for task in tasks)
-
-
-def _as_item(task: Task) -> dict:
-    item = {"position": task.position, "name": task.name, "task_id": task.public_id, "status": task.state}
-    if task.state == "done":
-        item["result"] = task.result
-    if failure := _failure(task):
-        item["failure"] = failure.model_dump()
-    return item
-
-
-def _as_csv(batch: Batch, tasks: Iterable[Task]) -> str:
-    columns = {"summary": ["summary"], "classification": ["category", "confidence"]}.get(batch.kind)
-    columns = columns or list(batch.options["schema"]["properties"])
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(["position", "name", "task_id", "status", *map(_cell, columns), "error"])
-    for task in tasks:
-        result = task.result or {}
-        error = task.error if task.state == "failed" else None
-        row = [task.name, task.public_id, task.state, *(result.get(column) for column in columns), error]
-        writer.writerow([task.position, *map(_cell, row)])
-    return out.getvalue()
-
-
-def _cell(value) -> str:
-    """As text that no spreadsheet takes for a formula."""
-    if value is None:
-        return ""
-    if isinstance(value, bool | int | float):
-        return json.dumps(value)
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 # --- the table --------------------------------------------------------------------------------------------------------------
@@ -290,7 +231,7 @@ OPERATIONS = [
     Operation("getBatch", "GET", "/batches/<batch_id>", "documents", "How a batch stands", None, models.Batch, 200, _batch, _GONE),
     Operation(
         "getBatchResults", "GET", "/batches/<batch_id>/results", "documents", "What came of a batch's items so far, as lines or as a table",
-        models.Results, models.DocumentResult, 200, _results, _GONE, media=(JSON_LINES, CSV),
+        models.Results, models.DocumentResult, 200, _results, _GONE, media=(document_results.JSON_LINES, document_results.CSV),
     ),
     _change("pause", "Stop working on a batch, at once", documents.pause),
     _change("resume", "Go on with a batch that is paused", documents.resume),

@@ -3,7 +3,7 @@
 from frontdesk import fetch
 from frontdesk.errors import FetchRefused, MediaRefused
 from frontdesk.flows import media as keeping, media_types
-from frontdesk.flows.api_send import Refused
+from frontdesk.flows.refusals import Refused
 from frontdesk.store import clients, media as rows
 from frontdesk.store.media import Media
 from frontdesk.web.api import models

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from werkzeug.datastructures import FileStorage
 
-from frontdesk.flows.api_send import Refused
+from frontdesk.flows.refusals import Refused
 from frontdesk.flows.contents import Sendable, TextMessage
 from frontdesk.flows.context import Context
 from frontdesk.store import listing

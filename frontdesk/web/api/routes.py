@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, UnsupportedMediaType
 
-from frontdesk.flows.api_send import Refused
+from frontdesk.flows.refusals import Refused
 from frontdesk.flows.context import Context
 from frontdesk.queues import Rate, RedisError
 from frontdesk.settings import ROOT

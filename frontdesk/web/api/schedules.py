@@ -3,7 +3,7 @@
 import hashlib
 
 from frontdesk.flows import firing, recurrence, scheduling
-from frontdesk.flows.api_send import STATUS, Refused, known_answer
+from frontdesk.flows.refusals import STATUS, Refused, known_answer
 from frontdesk.flows.outgoing import CannotSend
 from frontdesk.flows.scheduling import Changes, Wanted
 from frontdesk.store import api_tokens, schedules

@@ -1,7 +1,8 @@
 """Sending by the API, and what became of it (tasks.py)."""
 
 from frontdesk.flows import api_send, mends
-from frontdesk.flows.api_send import Refused, Wanted
+from frontdesk.flows.api_send import Wanted
+from frontdesk.flows.refusals import Refused
 from frontdesk.store import listing
 from frontdesk.web.api import models
 from frontdesk.web.api.operation import Call, Operation, digits, sendable

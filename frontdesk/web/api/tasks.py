@@ -3,7 +3,7 @@
 import threading
 import time
 
-from frontdesk.flows.api_send import Refused
+from frontdesk.flows.refusals import Refused
 from frontdesk.web.api import documents, models, sending
 from frontdesk.web.api.document_models import AnyTask, DocumentTask
 from frontdesk.web.api.operation import Call, Operation
