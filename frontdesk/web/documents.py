@@ -2,7 +2,7 @@
 
 import json
 
-from flask import Blueprint, Response, render_template, request
+from flask import Blueprint, Response, abort, render_template, request
 
 from frontdesk.flows import document_files, document_results, documents
 from frontdesk.flows.refusals import Refused
@@ -77,16 +77,19 @@ def document_pages(context: Context) -> Blueprint:
     def standing(batch_id: str):
         return if_changed("desk/_document_batch.html", **_standing(context, batch_id))
 
-    @pages.post("/documents/<batch_id>/<any(pause, resume, cancel, retry):change>")
+    @pages.post("/documents/<batch_id>/<change>")
     def change(batch_id: str, change: str):
-        found = documents.find_batch(context, None, batch_id)
-        count = CHANGES[change](context, found)
+        if change not in CHANGES:
+            abort(404)
+        count = CHANGES[change](context, documents.find_batch(context, None, batch_id))
         if not count:
             flash("There was nothing left to change.", "warning")
         return see_other(".batch", batch_id=batch_id)
 
-    @pages.get("/documents/<batch_id>/results.<any(csv, jsonl):form>")
+    @pages.get("/documents/<batch_id>/results.<form>")
     def results(batch_id: str, form: str):
+        if form not in ("csv", "jsonl"):
+            abort(404)
         found = documents.find_batch(context, None, batch_id)
         tasks = document_batches.results(context.db, found.id, after=0, limit=documents.MOST_ITEMS)
         body = document_results.as_csv(found, tasks) if form == "csv" else document_results.as_lines(tasks)
