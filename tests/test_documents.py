@@ -7,12 +7,14 @@ import zipfile
 
 import pytest
 
-from frontdesk.flows import document_work, sweep
+from frontdesk.flows import document_files, document_reading, document_work, sweep
 from frontdesk.store import api_tokens, documents
 from frontdesk.store.database import transaction
 from tests.standins.ollama import OllamaStandIn
 from tests.standins.ollama_replies import Reply
 from tests.test_api import ask, error  # noqa: F401
+from tests.made_files import docx, pdf
+from tests.test_document_files import zipped
 from tests.test_inbound import queued, rows
 
 CLASSIFIED = '{"category": "invoice", "confidence": "high"}'
@@ -381,9 +383,73 @@ def test_files_of_all_kinds_make_one_batch(ask, context, model):
     work(context)
     found = {item["name"]: item.get("result", item.get("failure", {}).get("message")) for item in items(ask, batch)}
     done = {"category": "x", "confidence": "low"}
-    assert found == {"a.txt": done, "b.png": "This is not a text file (UTF-8 or UTF-16).", "7": done, "8": "The text is empty.", "note.txt": done}
+    assert found == {"a.txt": done, "b.png": document_files.NOT_TEXT, "7": done, "8": "The text is empty.", "note.txt": done}
     assert ask("POST", f"/batches/{batch}/retry").json["items"] == 0, "there is nothing in them to try again"
     assert error(upload(ask, "/batches", "x.zip", b"none", kind="summary")) == (422, "invalid", "file")
+
+
+def test_pdfs_and_the_like_are_read_before_the_model_sees_them(ask, context, model, db):
+    page = b"<h1>Bill</h1><p>Thirty euros.</p><h2>Due</h2><p>Monday.</p>"
+    archive = zipped(**{"a.pdf": pdf([["Invoice RE-7 of the bakery"]]), "b.docx": docx([("", "A letter")]), "c.html": page, "d.pdf": b"%PDF- broken"}).getvalue()
+    batch = upload(ask, "/batches", "all.zip", archive, kind="classification").json["batch_id"]
+    single = upload(ask, "/summaries", "one.pdf", pdf([["A single page"]])).json["task_id"]
+    assert error(upload(ask, "/summaries", "none.pdf", b"no pdf\0")) == (415, "not_text", "file")
+    assert ask("GET", f"/progress/{single}").json == {"current": 0, "total": 1, "percent": 0, "eta_seconds": None}
+    assert queued(context, "bulk") == ["files"] and not document_work.is_due(context)
+    document_reading.read_all(context)
+    assert rows(db, "SELECT * FROM document_files") == [] and "documents" in queued(context, "documents")
+    model.enqueue(SUMMARISED)
+    model.behaviour.text = CLASSIFIED
+    work(context)
+    assert ask("GET", f"/result/{single}").json["status"] == "done"
+    assert [item["status"] for item in items(ask, batch)] == ["done", "done", "done", "failed"]
+    assert items(ask, batch)[3]["failure"]["message"].startswith("It cannot be read: ")
+    shown = [chat["body"]["messages"][-1]["content"] for chat in model.chats]
+    assert "A single page" in shown[0] and "RE-7" in shown[1] and "A letter" in shown[2]
+    assert shown[3] == "# Bill\n\nThirty euros.\n\n## Due\n\nMonday."
+    assert ask("POST", f"/batches/{batch}/retry").json["items"] == 0
+
+
+def test_a_file_is_read_again_when_its_reader_died_and_not_for_ever(ask, context, clock, db):
+    task = upload(ask, "/summaries", "one.pdf", pdf([["A page"]])).json["task_id"]
+    for _ in range(document_reading.MOST_ATTEMPTS):
+        assert document_reading._claim(context) is not None, "and then it dies"
+        document_reading.read_all(context)
+        assert ask("GET", f"/result/{task}").json == {"status": "queued"}
+        clock.forward(document_reading.LEASE_SECONDS + 1)
+    context.queues.redis.delete("rq:queue:bulk")
+    sweep.sweep(context)
+    assert "files" in queued(context, "bulk")
+    document_reading.read_all(context)
+    assert "died" in ask("GET", f"/result/{task}").json["failure"]["message"]
+
+
+def test_a_batch_paused_before_its_files_are_read_goes_on_when_resumed(ask, context, model):
+    batch = upload(ask, "/batches", "one.pdf", pdf([["A page"]]), kind="classification").json["batch_id"]
+    ask("POST", f"/batches/{batch}/pause")
+    document_reading.read_all(context)
+    assert ask("GET", f"/batches/{batch}").json["counts"] == {"paused": 1}
+    ask("POST", f"/batches/{batch}/resume")
+    document_reading.read_all(context)
+    model.enqueue(CLASSIFIED)
+    work(context)
+    assert ask("GET", f"/batches/{batch}").json["counts"] == {"done": 1}
+
+
+def test_files_of_what_was_given_up_are_cleaned_away(ask, context, db):
+    batch = upload(ask, "/batches", "one.pdf", pdf([["A page"]]), kind="classification").json["batch_id"]
+    ask("POST", f"/batches/{batch}/cancel")
+    document_reading.read_all(context)
+    sweep.clean(context)
+    assert rows(db, "SELECT * FROM document_files") == [] and items(ask, batch)[0]["status"] == "cancelled"
+
+
+def test_a_due_time_from_before_the_clock_was_set_back_is_not_waited_for(ask, context, clock):
+    ask("POST", "/classify", {"text": "A bill."})
+    clock.forward(-7200)
+    assert not document_work.is_due(context)
+    sweep.sweep(context)
+    assert document_work.is_due(context)
 
 
 def test_a_paused_batch_stops_at_once_and_goes_on_when_resumed(ask, context, model):

@@ -24,6 +24,7 @@ TEMPLATES_BELL_SECONDS = 60
 
 DOCUMENT_BELL = "documents:rung"
 DOCUMENT_BELL_SECONDS = 60
+DOCUMENT_FILES_BELL = "document-files:rung"
 
 SENDS = "sends"
 SEND_BELL = "sends:rung"
@@ -107,6 +108,14 @@ class Queues:
     def silence_documents(self) -> None:
         """Called before looking what is due: what comes after this rings again."""
         self.redis.delete(DOCUMENT_BELL)
+
+    def document_files(self, *, force: bool = False) -> None:
+        """Ring for the documents' files that are still to be read."""
+        if self.redis.set(DOCUMENT_FILES_BELL, 1, nx=not force, ex=DOCUMENT_BELL_SECONDS):
+            self.put("bulk", "jobs.read_document_files", "files")
+
+    def silence_document_files(self) -> None:
+        self.redis.delete(DOCUMENT_FILES_BELL)
 
     def goes_before_documents(self) -> bool:
         """Whether a customer's answer or something that a person waits for stands in line at the model."""
