@@ -2,8 +2,9 @@
 
     bench/run audience.py [rows]
 
-Each measurement is a process of its own, and the best of three, taken in turns. The plain loop reads the same file, checks each number, gives it a time zone and keeps
-nothing; the import also keeps members, bad lines and its place, looks up opt-outs, and can be killed at any moment.
+Each measurement is a process of its own, and the best of three, taken in turns. The plain loop reads the same file, checks each number,
+gives it a time zone and keeps nothing; the import also keeps members, bad lines and its place, looks up opt-outs, and can be killed
+at any moment.
 """
 
 import csv

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from frontdesk.flows import audience
-from frontdesk.store import audience_members, audiences, tags
+from frontdesk.store import audience_members, audiences, clients, tags
 from frontdesk.web import audiences as pages
 from tests.test_audience import contact, conversation, phone
 from tests.test_inbound import queued, rows
@@ -161,3 +161,15 @@ def test_members_are_read_in_pages(context, db):
 
     found = imported(context, "\n".join(phone(n) for n in range(5)))
     assert [one.position for one in audience_members.after(db, found.id, 2, 2)] == [3, 4]
+
+
+def test_with_several_clients_one_is_chosen_and_each_has_its_own_tags(owner, context, db):
+    other = clients.add(db, "Harbour Dental", "x", 0)
+    tags.add(db, 1, [contact(db, "4915120000001")], "bakery")
+    page = owner.get("/audiences/new?way=paste").text
+    assert f'<option value="{other}">Harbour Dental' in page and "the business&#39;s own country" in page
+    answer = owner.submit("/audiences", way="paste", client=str(other), region="", name="Patients", text="+4915120000002")
+    assert audiences.get(db, 1).client_id == other and "For Harbour Dental." in owner.get(answer.location).text
+    assert "bakery (1)" in owner.get("/audiences/new?way=contacts&client=1").text
+    assert "No contact has a tag yet" in owner.get(f"/audiences/new?way=contacts&client={other}").text
+    assert "Harbour Dental" in owner.get("/audiences").text

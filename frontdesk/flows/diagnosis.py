@@ -15,6 +15,7 @@ from frontdesk.settings import Settings
 from frontdesk.store import clients, database, numbers
 
 CLOCK_TOLERANCE_SECONDS = 60
+OLDEST_BACKUP_HOURS = 36
 LEAST_FREE_BYTES = 512 * 1024 * 1024
 
 
@@ -36,6 +37,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding("settings", f"{settings.frontdesk_env}, data in {settings.data_dir}")
     yield from _redis(settings)
     db = yield from _database(settings)
+    yield _backup(settings)
     yield from _models(settings, db)
     if db is not None:
         yield from _numbers(settings, db)
@@ -101,6 +103,19 @@ def _database(settings: Settings) -> Iterator[Finding]:
     mend = "make room: with a full disk nothing can be acknowledged" if free < LEAST_FREE_BYTES else None
     yield Finding("disk", f"{free / 1e9:.1f} GB free", mend)
     return None if missing else db
+
+
+def _backup(settings: Settings) -> Finding:
+    from frontdesk.flows import backup  # only here: no process that serves wants it
+
+    if settings.backup_dir is None:
+        return Finding("backup", "none is made every night", None if settings.development else "set BACKUP_DIR, best on another disk")
+    found = backup.kept(settings.backup_dir)
+    if not found:
+        return Finding("backup", f"none in {settings.backup_dir} yet", None if settings.development else "look again after the night; one at once: bin/frontdesk backup FILE")
+    hours = (time.time() - found[-1].stat().st_mtime) / 3600
+    words = f"{len(found)} in {settings.backup_dir}, the newest {hours:.0f} hours old"
+    return Finding("backup", words, "look at the log of the bulk worker: none was made last night" if hours > OLDEST_BACKUP_HOURS else None)
 
 
 # --- the model ------------------------------------------------------------------------------------------------------------------

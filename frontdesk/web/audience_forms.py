@@ -13,7 +13,7 @@ from frontdesk.store import clients
 from frontdesk.web.forms import Form
 
 WAYS = ("file", "paste", "contacts")
-EMPTY = {"name": "", "region": "", "text": "", "tags_any": "", "tags_all": "", "tags_none": "", "wrote_within_days": "", "countries": "", "client": ""}
+EMPTY = dict.fromkeys(("name", "client", "region", "text", "tags_any", "tags_all", "tags_none", "wrote_within_days", "countries"), "")
 LONGEST_WORDS = 1_000
 
 

@@ -131,7 +131,8 @@ def _choose(context: Context, form: Form):
         return _new_page(context, "contacts", form, wanted.client_id), 422
     if counts_only:
         counted = contact_filter.count(context.db, wanted.client_id, filter, context.now())
-        words = f"{'Up to ' if contact_filter.is_about(filter) else ''}{counted:,} {'contact' if counted == 1 else 'contacts'}: {contact_filter.words(filter)}."
+        about, noun = "Up to " if contact_filter.is_about(filter) else "", "contact" if counted == 1 else "contacts"
+        words = f"{about}{counted:,} {noun}: {contact_filter.words(filter)}."
         return _new_page(context, "contacts", form, wanted.client_id, counted=words)
     audience_id = audience.from_contacts(
         context, wanted.client_id, filter, name=wanted.name, source=wanted.source, created_by=g.user.id
