@@ -181,6 +181,27 @@ def test_single_documents_go_before_batches_and_batches_take_turns(ask, context,
     assert claimed[0] == single and stems == [first, first, second, second]
 
 
+def test_one_job_stands_in_line_however_often_it_is_rung_for(ask, context):
+    ask("POST", "/batches", {"kind": "summary", "texts": ["a", "b"]})
+    for _ in range(3):
+        context.queues.silence_documents()
+        sweep.sweep(context)
+    assert queued(context, "documents") == ["documents"]
+
+
+def test_between_two_documents_it_is_looked_who_goes_first(ask, context, model):
+    batch = ask("POST", "/batches", {"kind": "classification", "texts": ["a", "b", "c"]}).json["batch_id"]
+    model.behaviour.text = CLASSIFIED
+    context.queues.reply()
+    document_work.serve(context)
+    assert ask("GET", f"/batches/{batch}").json["counts"] == {"queued": 2, "done": 1}
+    context.queues.redis.delete("rq:queue:default")
+    context.queues.put("documents", "jobs.suggest", "suggest-1", 1, at_front=True)
+    document_work.serve(context)
+    assert ask("GET", f"/batches/{batch}").json["counts"] == {"queued": 1, "done": 2}
+    assert queued(context, "documents") == ["suggest", "documents"]
+
+
 def test_results_expire_and_are_gone(ask, context, model, clock, db):
     task = ask("POST", "/classify", {"text": "secret words"}).json["task_id"]
     batch = ask("POST", "/batches", {"kind": "classification", "texts": ["secret words"]}).json["batch_id"]

@@ -101,8 +101,11 @@ class Queues:
         self.redis.delete(REPLY_BELL)
 
     def documents(self, *, force: bool = False) -> None:
-        """Ring for the documents that are due, however many: SQLite knows which. `force` as in reply()."""
-        if self.redis.set(DOCUMENT_BELL, 1, nx=not force, ex=DOCUMENT_BELL_SECONDS):
+        """Ring for the documents that are due, however many: SQLite knows which. `force` as in reply().
+
+        The bell is silent again while a slow inference lasts, so it is looked whether a job stands in line already.
+        """
+        if self.redis.set(DOCUMENT_BELL, 1, nx=not force, ex=DOCUMENT_BELL_SECONDS) and not self._stands_in("documents", "documents-"):
             self.put("documents", "jobs.documents", "documents")
 
     def silence_documents(self) -> None:
