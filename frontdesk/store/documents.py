@@ -219,6 +219,11 @@ def is_due(db: sqlite3.Connection, now: float, resting: Sequence[str] = ()) -> b
     return row is not None
 
 
+def open_count(db: sqlite3.Connection) -> int:
+    """What is still to be worked on, pauses not counted."""
+    return db.execute(f"SELECT count(*) AS n FROM document_tasks WHERE {_OPEN}").fetchone()["n"]
+
+
 def correct_times(db: sqlite3.Connection, now: float, furthest_seconds: float) -> int:
     """A due time further ahead than it can be was written before the clock was set back."""
     return db.execute(
