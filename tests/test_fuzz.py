@@ -52,13 +52,13 @@ def changed(number: int, changes: list) -> bytes:
         found = places(body)
         container, key = found[where % len(found)]
         if how == "put" or container is body:
-            container[key] = value
+            container[key] = copy.deepcopy(value)
         elif how == "drop":
             del container[key]
         elif isinstance(container, list):
-            container.append(container[key])
+            container.append(copy.deepcopy(container[key]))
         else:
-            container["another"] = container[key]
+            container["another"] = copy.deepcopy(container[key])
         body.setdefault("whole", {})
     return json.dumps(body["whole"]).encode()
 
