@@ -94,7 +94,7 @@ def test_languages_without_spaces_are_searched_like_others(context):
     assert "ร้าน" in texts(retrieval.search(context, CLIENT, "ร้านเปิดกี่โมง"))[0]
 
 
-@pytest.mark.parametrize("query", ["", "   ", "???", '" OR *', "NEAR(a b)", "owner : x", "\ue000\ue000\ue001", "\ud800", "\x00", "a", "x" * 5000])
+@pytest.mark.parametrize("query", ["", "   ", "???", '" OR *', "NEAR(a b)", "owner : x", "\ud800", "\x00", "a", "x" * 5000])
 def test_whatever_is_asked_is_words_and_never_a_syntax_error(context, query):
     add(context)
     retrieval.search(context, CLIENT, query)
