@@ -7,9 +7,10 @@ from functools import cache
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import audience, early, embedding, firing, inbound, knowledge, model_away, reply as replying, sending
-from frontdesk.flows import suggest as suggesting, sweep as sweeping, templates as reading_templates, trying
+from frontdesk.flows import audience, document_work, early, embedding, firing, inbound, knowledge, media, model_away, reply as replying
+from frontdesk.flows import sending, suggest as suggesting, sweep as sweeping, templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
+from frontdesk.store import outbox
 
 
 @cache
@@ -58,6 +59,10 @@ def index_document(document_id: int) -> None:
     """documents · the next batch of a document's vectors."""
     embedding.index_document(context(), document_id)
 
+def documents() -> None:
+    """documents · what is to be summarised, classified or extracted, an inference at a time, while no customer waits."""
+    document_work.serve(context())
+
 
 def keep_draft(conversation_id: int) -> None:
     """high · the quiet period is over: the draft becomes the answer."""
@@ -72,12 +77,19 @@ def send() -> None:
 
 def fire_schedules() -> None:
     """high · what people scheduled and is due becomes messages."""
-    firing.fire_due(context())
+    firing.fire_due(context(), firing.TURN_SECONDS)
 
 
 def read_audience(audience_id: int) -> None:
     """bulk · an uploaded list or a choice of contacts becomes recipients."""
     audience.read(context(), audience_id)
+
+
+def fetch_media(media_id: int) -> None:
+    """bulk · what a caller named by a URL is fetched and kept."""
+    found = media.fetch(context(), media_id)
+    if found and found.state != "wanted":
+        context().queues.send(outbox.waiting_for(context().db, media_id))
 
 
 def sweep() -> None:

@@ -122,6 +122,8 @@ class Bellringer(Scheduler):
                 self.queues.reply()
             case "jobs.send":
                 self.queues.send(bell.args)
+            case "jobs.documents":
+                self.queues.documents()
             case other:
                 self.queues.put(bell.origin, other, entry_id, *bell.args)
 

@@ -1,9 +1,10 @@
 """Importing recipients: rows a second beside a plain csv + phonenumbers loop, and memory at 1,000 and 100,000 rows.
 
-    python bench/audience.py [rows]
+    bench/run audience.py [rows]
 
-Each measurement is a process of its own, and the best of three, taken in turns. The plain loop reads the same file, checks each number, gives it a time zone and keeps
-nothing; the import also keeps members, bad lines and its place, looks up opt-outs, and can be killed at any moment.
+Each measurement is a process of its own, and the best of three, taken in turns. The plain loop reads the same file, checks each number,
+gives it a time zone and keeps nothing; the import also keeps members, bad lines and its place, looks up opt-outs, and can be killed
+at any moment.
 """
 
 import csv
@@ -15,8 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from machine import PRODUCT, heading, table
 
 LANDS = ["+49151{:08}", "0151{:08}", "+33612{:06}", "+5511987{:06}", "+1212555{:04}", "+9198765{:05}", "+44 7911 {:06}", "+614{:08}"]
 
@@ -81,18 +81,20 @@ def measured(began: float, count: int, **more) -> dict:
 def run(what: str, count: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         write_list(Path(folder) / "list.csv", count)
-        done = subprocess.run([sys.executable, __file__, "--one", what, folder, str(count)], check=True, capture_output=True, text=True)
+        done = subprocess.run([PRODUCT / "python", __file__, "--one", what, folder, str(count)], check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
 
 
 def main() -> None:
     most = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    print(f"{'':12}{'rows':>10}{'good':>10}{'seconds':>10}{'rows/s':>10}{'peak MB':>10}")
+    heading("Importing recipients")
+    found = []
     for count in (1_000, most):
         turns = [{what: run(what, count) for what in ("plain loop", "import")} for _ in range(3)]
         for what in turns[0]:
-            found = min((turn[what] for turn in turns), key=lambda one: one["seconds"])
-            print(f"{what:12}{count:>10,}{found['good']:>10,}{found['seconds']:>10.2f}{found['rows_per_second']:>10,.0f}{found['peak_mb']:>10.1f}")
+            best = min((turn[what] for turn in turns), key=lambda one: one["seconds"])
+            found.append([what, f"{count:,}", f"{best['good']:,}", best["seconds"], f"{best['rows_per_second']:,.0f}", f"{best['peak_mb']:.1f}"])
+    table(["what", "rows", "people", "seconds", "rows a second", "peak MB"], found)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ LIST_MS, SEARCH_MS = 100, 50
 
 
 def fill(db, conversations: int, messages: int) -> None:
-    """Each message has ten words of forty, one of 50,000 rare ones; a few conversations wait, need somebody or are unread."""
+    """Each message has ten words of forty, one of 50,000 rare ones; a few conversations wait or need somebody, none was looked at."""
     dice = random.Random(1)
     db.execute("PRAGMA synchronous = OFF")
     db.execute("BEGIN")
@@ -61,7 +61,15 @@ def fill(db, conversations: int, messages: int) -> None:
             for n in range(1, messages + 1)
         ),
     )  # fmt: skip
-    db.execute("UPDATE conversations SET unread = 0 WHERE id % 50 <> 0")
+    db.execute(
+        """
+        INSERT INTO clients (id, name, system_prompt, holding_text, apology_text, created_at, updated_at)
+        VALUES (2, 'Small', '', '', '', 0, 0)
+        """
+    )
+    db.execute("INSERT INTO numbers (id, client_id, channel, external_id, access_token_encrypted, created_at) VALUES (2, 2, 'cloud', '2', '', 0)")
+    # the small client has not been written to for long
+    db.execute("UPDATE conversations SET number_id = 2, last_message_at = last_message_at - 1e6 WHERE id % 2500 = 0")
     db.execute("COMMIT")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.execute("ANALYZE")
@@ -106,6 +114,9 @@ def main() -> None:
         size = settings.database_path.stat().st_size / 1e9
         print(f"{given.messages:,} messages in {given.conversations:,} conversations, {size:.2f} GB, {time.perf_counter() - begin:.0f} s\n")
         rows = [[f"list: {which}", *measured(lambda: inbox.page(db, which, now=NOW, user_id=1)), LIST_MS] for which in inbox.FILTERS]
+        for which in inbox.FILTERS:
+            of_small = measured(lambda: inbox.page(db, which, now=NOW, user_id=1, client_id=2))
+            rows.append([f"list: {which}, of a client with 40", *of_small, LIST_MS])
         deep = inbox.page(db, "open", now=NOW, user_id=1)[-1]
         rows.append(["list: next page", *measured(lambda: inbox.page(db, "open", now=NOW, user_id=1, after=(deep.place, deep.id))), LIST_MS])
         rows.append(["all counts", *measured(lambda: inbox.counts(db, now=NOW, user_id=1)), LIST_MS])

@@ -123,6 +123,10 @@ class ModelBusy(ModelAway):
     """503, the server's own queue is full: put the work back and try again with jitter."""
 
 
+class ModelSlow(ModelAway):
+    """The server is there, but this answer took longer than it may."""
+
+
 class ModelCrashed(ModelAway):
     """The runner died or could not load, also on the one retry: open the circuit and alert."""
 
@@ -153,3 +157,34 @@ class ModelInterrupted(ModelError):
 
 class ModelSilent(ModelError):
     """The model finished with nothing to say, also with thinking switched off."""
+
+
+# --- what fetching from an address that somebody named can end in ---------------------------------------------------------
+
+
+class FetchError(FrontdeskError):
+    """Nothing was fetched."""
+
+
+class FetchRefused(FetchError):
+    """It will never work: `code` is one word for programs, `words` name what is wrong (never the address itself)."""
+
+    def __init__(self, code: str, words: str):
+        self.code, self.words = code, words
+        super().__init__(words)
+
+
+class MediaRefused(FrontdeskError):
+    """A file that cannot be sent: `code` is one word for programs, `words` say what is wrong and what would do."""
+
+    def __init__(self, code: str, words: str):
+        self.code, self.words = code, words
+        super().__init__(words)
+
+
+class FetchFailed(FetchError):
+    """It did not work this time, and may later."""
+
+    def __init__(self, words: str):
+        self.words = words
+        super().__init__(words)

@@ -39,6 +39,10 @@ def percentile(histogram: Histogram, share: float) -> float | None:
         seen += histogram[place]
         if seen >= rank:
             break
+    return middle_of(place)
+
+
+def middle_of(place: int) -> float:
     lower = BOUNDS[place - 1] if place else 0.0
     upper = BOUNDS[min(place, len(BOUNDS) - 1)]
     return (lower + upper) / 2

@@ -26,6 +26,7 @@ from frontdesk.errors import (
     ModelMissing,
     ModelRefused,
     ModelSilent,
+    ModelSlow,
 )
 from frontdesk.ollama_loop import Answer, Loop, Watch
 
@@ -55,10 +56,13 @@ class ModelOptions:
     num_predict: int
     temperature: float = 0.3
     keep_alive: int | str = -1
+    seed: int | None = None
 
     def request(self) -> dict[str, Any]:
         """The arguments of the client's chat(). `think` unset would mean ON for models that can."""
         options = {"num_ctx": self.num_ctx, "num_predict": self.num_predict, "temperature": self.temperature}
+        if self.seed is not None:
+            options["seed"] = self.seed
         return {"model": self.model, "options": options, "keep_alive": self.keep_alive, "think": False}
 
 
@@ -108,17 +112,26 @@ class Ollama:
         self._loop = Loop(self._client)
 
     def chat(
-        self, messages: Sequence[dict], options: ModelOptions, *, watch: Watch | None = None, watch_every_seconds=0.25
+        self,
+        messages: Sequence[dict],
+        options: ModelOptions,
+        *,
+        schema: dict[str, Any] | None = None,
+        timeout_seconds: float | None = None,
+        watch: Watch | None = None,
+        watch_every_seconds: float = 0.25,
     ) -> Completion:
         """The model's answer to `messages` ({"role", "content"}, oldest first, at least one).
 
         `watch` is called from one side thread, never twice at once, until this call ends. Whatever it raises stops the
         generation and comes out of here unchanged, also when the answer was complete meanwhile or failed.
+        `schema`: a JSON schema that the answer is held to, as far as the server can; the caller must check it all the same.
         Raises the Model… errors.
         """
         if not messages or not all(isinstance(m.get(key), str) for m in messages for key in ("role", "content")):
             raise ValueError("chat needs at least one message, each with a role and a content")
-        return self._loop.run(self._answer(messages, options), watch, watch_every_seconds)
+        call = _Call(timeout_seconds or self.timeout_seconds, self.load_timeout_seconds, options.model, messages, schema=schema)
+        return self._loop.run(self._answer(options, call), watch, watch_every_seconds)
 
     def warm_up(self, options: ModelOptions) -> None:
         """Load the model as chat() will want it. Raises the Model… errors."""
@@ -171,15 +184,16 @@ class Ollama:
         call = _Call(QUICK_SECONDS, 0, may_retry=False)
         return self._loop.run(self._twice(attempt, call))
 
-    async def _answer(self, messages: Sequence[dict], options: ModelOptions) -> Completion | ModelError:
+    async def _answer(self, options: ModelOptions, call: "_Call") -> Completion | ModelError:
+        bound_seconds = call.answer_seconds
+
         async def attempt(client) -> Completion:
             load_seconds = await self._make_ready(client, options, call)
-            async with call.charged("answer_seconds", TOO_SLOW.format(self.timeout_seconds)):
-                completion = await _stream(client, messages, options, load_seconds)
+            async with call.charged("answer_seconds", TOO_SLOW.format(bound_seconds), error=ModelSlow):
+                completion = await _stream(client, call, options, load_seconds)
             self._made_ready[options] = time.monotonic()
             return completion
 
-        call = _Call(self.timeout_seconds, self.load_timeout_seconds, options.model, messages)
         return await self._twice(attempt, call)
 
     async def _twice(self, attempt: Attempt, call: "_Call") -> Answer | ModelError:
@@ -308,23 +322,27 @@ class _Call:
     model: str = ""
     messages: Sequence[dict] = ()
     may_retry: bool = True
+    schema: dict[str, Any] | None = None
 
     @contextlib.asynccontextmanager
-    async def charged(self, kind: str, too_slow: str, at_most: float = float("inf")) -> AsyncIterator[None]:
-        """Charge the time of this block to `kind`; when nothing is left the block ends in ModelAway(too_slow)."""
+    async def charged(
+        self, kind: str, too_slow: str, at_most: float = float("inf"), error: type[ModelAway] = ModelAway
+    ) -> AsyncIterator[None]:
+        """Charge the time of this block to `kind`; when nothing is left the block ends in error(too_slow)."""
         started = time.monotonic()
         try:
             async with asyncio.timeout(min(getattr(self, kind), at_most)):
                 yield
         except TimeoutError:
-            raise _Failed(ModelAway(too_slow)) from None
+            raise _Failed(error(too_slow)) from None
         finally:
             setattr(self, kind, getattr(self, kind) - (time.monotonic() - started))
 
 
-async def _stream(client, messages: Sequence[dict], options: ModelOptions, load_seconds: float) -> Completion:
+async def _stream(client, call: _Call, options: ModelOptions, load_seconds: float) -> Completion:
     words, last = [], None
-    parts = await client.chat(messages=[_sendable(message) for message in messages], stream=True, **options.request())
+    messages = [_sendable(message) for message in call.messages]
+    parts = await client.chat(messages=messages, stream=True, format=call.schema, **options.request())
     async with contextlib.aclosing(parts):
         async for part in parts:
             words.append(part.message.content or "")

@@ -206,6 +206,12 @@ class Settings:
     graph_version: str = _setting("v25.0", _version, "Version of the Graph API.")
     graph_timeout_seconds: float = _setting("20", _number(0.1, 120), "How long one call to the Graph API may take.")
 
+    media_keep_days: int = _setting("90", _whole(1, 3650), "Files for sending that nobody used for so many days are deleted.")
+    fetch_private_addresses: bool = _setting(
+        "no",
+        _yes_or_no,
+        "Also fetch from private, loopback and link-local addresses that callers of the API name: for an intranet of your own.",
+    )
     ollama_host: str = _setting("http://127.0.0.1:11434", _ollama_address, "The Ollama server.")
     ollama_model: str = _setting("llama3.2:3b", _text, "The model that answers, unless the client names another.")
     ollama_embed_model: str = _setting(
@@ -241,6 +247,12 @@ class Settings:
         "yes", _yes_or_no, "Give the real answer when the model is back after a holding message (per client)."
     )
 
+    document_timeout_seconds: float = _setting(
+        "120", _number(0.1, 3600), "Total time one inference on a document may take. A customer's answer waits for one at most."
+    )
+    document_kept_hours: float = _setting("24", _number(0.01, 8760), "A single document's result is kept this long.")
+    batch_kept_days: float = _setting("30", _number(0.01, 3650), "A batch of documents and its results are kept this long.")
+
     send_retry_seconds: tuple[float, ...] = _setting("10,60,300", _delays, "Delays before each retry of a failed send.")
     unknown_wait_seconds: float = _setting(
         "120", _number(1, 3600), "How long a send without an answer waits for a status as proof before it is repeated."
@@ -250,6 +262,10 @@ class Settings:
     )
     sweep_seconds: int = _setting("15", _whole(1, 300), "How often the sweep looks for work that nobody carries.")
     send_threads: int = _setting("16", _whole(1, 128), "Sends under way at once in a `high` worker.")
+
+    metrics_token: str = _setting(
+        "", _text, "Who reads /metrics must send it: `Authorization: Bearer …`. Empty: this machine alone, and no proxy.", secret=True
+    )
 
     backup_dir: Path | None = _setting(
         "", _folder_or_none, "Where a backup is put every night at 3:15, best on another disk. Empty: none is made."
@@ -267,6 +283,10 @@ class Settings:
     @property
     def database_path(self) -> Path:
         return self.data_dir / "frontdesk.db"
+
+    @property
+    def media_dir(self) -> Path:
+        return self.data_dir / "media"
 
     @property
     def redis_socket(self) -> Path:

@@ -171,7 +171,7 @@
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
       const button = $("composer").hasAttribute("data-note") ? $("note") : $("send");
-      if (!button.disabled && (text().value.trim() || $("file").files.length)) $("composer").requestSubmit(button);
+      if (!button.disabled && (text().value.trim() || $("file").files.length)) button.click(); // requestSubmit() would pass the note's own address by
     } else if (event.key === "Escape") text().blur();
   }
 

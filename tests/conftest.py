@@ -125,6 +125,7 @@ def context(settings, db, redis, clock, channel):
         limits=queues.Limits(redis),
         presence=queues.Presence(redis),
         acknowledgements=queues.Acknowledgements(redis),
+        speeds=queues.Speeds(redis),
         channel=lambda kind: channel,
         ollama=Ollama("http://127.0.0.1:9", timeout_seconds=20, load_timeout_seconds=20, crash_pause_seconds=0),
         now=clock,

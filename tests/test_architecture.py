@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,8 @@ LAYERS = [
     ("frontdesk.settings", 0),
     ("frontdesk.histogram", 0),
     ("frontdesk.redis_server", 1),
+    ("frontdesk.public_addresses", 0),
+    ("frontdesk.fetch", 1),
     ("frontdesk.channels", 1),
     ("frontdesk.store", 1),
     ("frontdesk.ollama_loop", 0),
@@ -114,3 +118,10 @@ def test_every_job_that_is_enqueued_by_name_exists():
     assert named >= {"drain", "reply", "send", "sweep", "warm_up", "clean"}
     for name in named:
         assert callable(getattr(jobs, name)), name
+
+
+def test_workers_load_no_library_that_only_pages_need():
+    heavy = {"flask", "pydantic", "jsonschema", "phonenumbers", "pypdf", "mammoth", "sqlite_vec", "prometheus_client"}
+    code = f"import sys, jobs; print(*({heavy!r} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.split() == []

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -20,7 +21,7 @@ import pytest
 import scheduler
 from frontdesk import settings as settings_module
 from frontdesk.errors import FrontdeskError
-from frontdesk.flows import backup, first_run, inbound, restore
+from frontdesk.flows import backup, diagnosis, first_run, inbound, restore
 from frontdesk.settings import ROOT
 from frontdesk.store import database, installation, outbox, secrets, snapshot
 from frontdesk.store.migrations import migrations
@@ -46,6 +47,9 @@ def conversations(context):
         path = context.settings.data_dir / "media" / f"{n:02}" / hashlib.sha256(content).hexdigest()
         path.parent.mkdir(parents=True)
         path.write_bytes(content)
+    for name in ("knowledge", "uploads"):
+        (context.settings.data_dir / name).mkdir()
+        (context.settings.data_dir / name / "kept").write_text(name)
     return context
 
 
@@ -55,8 +59,9 @@ def everything(settings) -> dict:
         tables = [name for [name] in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'messages_fts%'")]
         found = {table: [tuple(row) for row in db.execute(f"SELECT * FROM {table}")] for table in tables}
         found["search"] = [id for [id] in db.execute("SELECT rowid FROM messages_fts WHERE messages_fts MATCH 'hello'")]
-    media = settings.data_dir / "media"
-    found["media"] = {str(path.relative_to(media)): path.read_bytes() for path in media.rglob("*") if path.is_file()}
+    for folder in installation.FOLDERS:
+        place = settings.data_dir / folder
+        found[folder] = {str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*") if path.is_file()}
     return found
 
 
@@ -121,6 +126,18 @@ def test_secrets_stay_out_unless_asked_for(conversations, tmp_path):
     assert (tmp_path / "with.tar").stat().st_mode & 0o077 == 0
 
 
+def test_every_folder_that_rows_speak_of_is_in_it(conversations, tmp_path):
+    """Where a flow keeps files in a folder of its own, it must be one of FOLDERS."""
+    sources = "".join(path.read_text() for path in (ROOT / "frontdesk").rglob("*.py"))
+    named = set(re.findall(r'data_dir / "([a-z_]+)"', sources)) | set(re.findall(r'^FOLDER = "(\w+)"', sources, re.MULTILINE))
+    assert named - {"redis", "secret_key"} == set(installation.FOLDERS)
+    for draft in ("media/.unfinished/half", "knowledge/draft.half"):
+        (conversations.settings.data_dir / draft).parent.mkdir(exist_ok=True)
+        (conversations.settings.data_dir / draft).write_text("half")
+    parts = backup.write(conversations.settings, tmp_path / "all.tar", NOW).parts
+    assert {"knowledge/kept", "uploads/kept"} <= set(parts) and not [name for name in parts if "half" in name]
+
+
 def test_what_was_there_is_kept_aside(conversations, elsewhere, tmp_path):
     backup.write(conversations.settings, tmp_path / "all.tar", NOW)
     database.migrate(elsewhere)
@@ -129,6 +146,7 @@ def test_what_was_there_is_kept_aside(conversations, elsewhere, tmp_path):
     (elsewhere.data_dir / "media" / "old").write_text("old")
     before = everything(elsewhere)
     aside = restore.restore(elsewhere, tmp_path / "all.tar", NOW).aside
+    assert restore.restore(elsewhere, tmp_path / "all.tar", NOW).aside != aside
     assert everything(dataclasses.replace(elsewhere, data_dir=aside)) == before
     assert len(everything(elsewhere)["messages"]) == 40
 
@@ -141,6 +159,22 @@ def test_what_was_to_be_sent_or_answered_is_left_to_people(conversations, elsewh
     with closing(database.connect(elsewhere)) as there:
         assert not outbox.to_send(there, NOW + 1e6)
         assert there.execute("SELECT COUNT(*) FROM conversations WHERE waiting_since IS NOT NULL OR needs_person_at IS NULL").fetchone()[0] == 0
+
+
+def test_schedules_that_were_due_since_are_paused_and_later_ones_are_not(conversations, elsewhere, tmp_path, db):
+    for next_at in (NOW - 60, NOW + 60):
+        db.execute(
+            """
+            INSERT INTO schedules (public_id, client_id, number_id, conversation_id, name, content, time_zone, next_at, late_limit_seconds,
+                created_at, updated_at)
+            VALUES (?, 1, 1, 1, 'n', '{}', 'UTC', ?, 3600, 0, 0)
+            """,
+            (str(next_at), next_at),
+        )
+    backup.write(conversations.settings, tmp_path / "all.tar", NOW)
+    restore.restore(elsewhere, tmp_path / "all.tar", NOW)
+    with closing(database.connect(elsewhere)) as there:
+        assert [row[0] for row in there.execute("SELECT state FROM schedules ORDER BY next_at")] == ["paused", "active"]
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------------------
@@ -265,12 +299,13 @@ def test_a_restore_that_is_killed_anywhere_leaves_the_old_or_the_new(conversatio
     new = everything(conversations.settings)
     database.migrate(elsewhere)
     first_run.prepare(elsewhere)
-    (elsewhere.data_dir / "media").mkdir()
+    for name in installation.FOLDERS:
+        (elsewhere.data_dir / name).mkdir()
     old = everything(elsewhere)
     spare = tmp_path / "spare"
     shutil.copytree(elsewhere.data_dir, spare)
     outcomes = []
-    for nth in range(1, 40):
+    for nth in range(1, 80):
         shutil.rmtree(elsewhere.data_dir)
         shutil.copytree(spare, elsewhere.data_dir)
         log_of_nobody = elsewhere.data_dir / "frontdesk.db-wal"
@@ -385,6 +420,17 @@ def test_without_a_folder_no_backup_is_made_nor_found(conversations):
     assert backup.nightly(conversations) is None
     with pytest.raises(FrontdeskError, match="BACKUP_DIR"):
         restore.newest(conversations.settings)
+
+
+def test_doctor_says_how_old_the_newest_backup_is(conversations, tmp_path):
+    said = lambda settings: next(finding for finding in diagnosis.examine(settings) if finding.subject == "backup")  # noqa: E731
+    settings = conversations.settings
+    assert said(settings).ok and not said(dataclasses.replace(settings, frontdesk_env="production")).ok
+    settings = dataclasses.replace(settings, backup_dir=tmp_path / "kept")
+    path = backup.nightly(dataclasses.replace(conversations, settings=settings))
+    assert said(settings).ok
+    os.utime(path, (1, 1))
+    assert "last night" in said(settings).mend
 
 
 # --- the command line ------------------------------------------------------------------------------------------------------------------

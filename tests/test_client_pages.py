@@ -1,9 +1,12 @@
 """Clients and numbers on the desk: made, edited, tried, stopped and resumed."""
 
+import re
+
 import pytest
 
 from frontdesk.flows import prompt, trying
 from frontdesk.ollama import ModelOptions
+from frontdesk.flows.person_words import asks_for_person
 from frontdesk.store import clients, numbers, outbox, tries
 from tests.standins.ollama_replies import Reply
 from tests.test_inbound import queued, rows
@@ -155,6 +158,56 @@ def test_a_stopped_number_says_why_how_to_mend_it_and_what_waits_and_resuming_ri
     assert list(context.queues.take_sends()) == [1] and numbers.get(db, 1).stopped_at is None
 
 
+@pytest.mark.parametrize("path, kept", [("/clients/1", "name"), ("/clients/1/prompt", "prompt")])
+def test_what_somebody_saved_meanwhile_is_not_overwritten_unseen(owner, db, clock, path, kept):
+    seen = re.search(r'name="seen" value="([^"]+)"', owner.get("/clients/1").text)[1]
+    mine, theirs = ({**FORM, "prompt": f"{who} prompt", "name": f"{who} name", "seen": seen} for who in ("my", "their"))
+    clock.forward(1)
+    assert owner.submit(path, **theirs).status_code == 303
+    page = owner.submit(path, **mine)
+    assert page.status_code == 422 and "Somebody saved this client after you opened it" in page.text and f"my {kept}" in page.text
+    assert f"their {kept}" in owner.get("/clients/1").text
+    seen_now = re.search(r'name="seen" value="([^"]+)"', page.text)[1]
+    assert owner.submit(path, **{**mine, "seen": seen_now}).status_code == 303, "knowing it, one may"
+
+
+def test_a_try_is_shown_under_its_own_client_alone(owner, db):
+    id_ = tries.add(db, 1, 1, prompt="", persona="", language="", question="Open?", now=0)
+    assert owner.fragment(f"/clients/1/tries/{id_}").status_code == 200
+    assert owner.fragment(f"/clients/2/tries/{id_}").status_code == 404
+
+
+def test_the_oldest_version_on_the_page_is_compared_with_the_one_before_it(owner, db):
+    for n in range(60):
+        clients.set_prompt(db, 1, f"same line\nline {n}", n)
+    page = owner.get("/clients/1/versions").text
+    assert page.count("line 59") == 1 and "− line 9\n" in page and page.count("same line") == 50
+
+
+def test_the_page_says_what_a_single_word_counts_for(owner, context):
+    assert "a single word only with nothing but courtesy around it" in owner.get("/clients/1").text
+    assert asks_for_person("a human please", "human") and not asks_for_person("human hair", "human")
+
+
+def test_what_is_wrong_with_a_number_is_said_and_what_was_typed_is_kept(owner, db):
+    page = owner.submit("/numbers/1", **{**NUMBER, "account_id": "my account", "messages_per_second": "many"})
+    assert page.status_code == 422 and 'value="my account"' in page.text
+    assert "The account id is digits" in page.text and "Messages a second is a number from" in page.text
+
+
+@pytest.mark.parametrize(
+    "reason, code, mend",
+    [
+        ("Object with ID '1' does not exist", 33, "Compare the number&#39;s phone number id"),
+        ("the access token is empty or holds characters that no token has", None, "Give the number a new token"),
+    ],
+)
+def test_a_stopped_number_names_its_own_mend(owner, db, reason, code, mend):
+    numbers.stop(db, 1, reason, code, 1)
+    page = owner.get("/numbers/1").text
+    assert mend in page and "then resume the number" in page and "by hand" not in page
+
+
 def test_a_number_is_stopped_by_hand(owner, db):
     owner.submit("/numbers/1/stop")
     assert "It was stopped by hand." in owner.get("/numbers/1").text
@@ -164,6 +217,8 @@ def test_the_test_says_what_graph_says(owner, db):
     db.execute("UPDATE numbers SET base_url = 'http://127.0.0.1:9'")
     answer = owner.fragment("/numbers/1/test", "POST")
     assert "gave no usable answer" in answer.text and "To mend it" in answer.text
+    page = owner.submit("/numbers/1/test").text
+    assert "gave no usable answer" in page and "<!doctype html>" in page, "without scripts it is a page"
 
 
 def test_an_agent_changes_neither_clients_nor_numbers(agent):

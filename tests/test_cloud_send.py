@@ -137,13 +137,13 @@ def test_typing_that_was_refused_or_not_confirmed_raises():
 
 EXPECTED = {
     NumberStopped: [
-        0, 190, 3, 10, 200, 207, 299, 131005, 131031, 368, 130497, 131037, 131042, 131045, 133000, 133006, 133010,
+        0, 190, 3, 10, 200, 207, 299, 131005, 131031, 368, 130497, 131037, 131042, 131045, 133000, 133006, 133010, 33,
     ],
     Temporary: [1, 2, 131000, 131016, 133004, 131049, 131053, 132069],
     Throttled: [4, 80007, 130429, 131056, 131057, 131048, 131064],
     WindowClosed: [131047],
     Permanent: [
-        131050, 131062, 131063, 131026, 131021, 131030, 131051, 130472, 137000, 131052, 100, 131008, 131009, 33, 135000,
+        131050, 131062, 131063, 131026, 131021, 131030, 131051, 130472, 137000, 131052, 100, 131008, 131009, 135000,
         132000, 132001, 132005, 132007, 132008, 132012, 132015, 132016, 132068, 300, 199, 999999,
     ],
 }  # fmt: skip
@@ -185,6 +185,13 @@ def test_every_code_becomes_its_error_in_an_answer_and_in_a_status():
 def test_errors_carry_what_their_catcher_decides_with(code, attributes):
     error = CloudChannel().error_from_status((ProviderError(code, "t"),))
     assert {key: getattr(error, key) for key in attributes} == attributes
+
+
+def test_a_wrong_phone_number_id_stops_the_number_and_burns_nothing():
+    words = "Unsupported post request. Object with ID '106' does not exist, cannot be loaded due to missing permissions"
+    error = refused(meta_error(100, error_subcode=33, message=words))
+    assert (type(error), error.code, error.title) == (NumberStopped, 33, words)
+    assert type(refused(meta_error(100, error_subcode=2494010))) is Permanent
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 429, 500, 503])

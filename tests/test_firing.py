@@ -205,6 +205,21 @@ def test_a_clock_set_back_fires_no_time_twice(context, db, clock, conversation):
     assert due == [3600, 1800, 0] and len(sent(db)) == 3
 
 
+def test_a_clock_that_was_a_year_ahead_puts_nothing_to_sleep(context, db, clock, conversation):
+    schedule = again(context, conversation)
+    keep_window_open(db)
+    begins = clock()
+    clock.forward(365 * DAY)
+    firing.fire_due(context)
+    clock.at = begins
+    sweep.sweep(context)
+    assert bell(context) == schedules.get(db, schedule.id).next_at == schedule.next_at
+    clock.at = schedule.next_at
+    firing.fire_due(context)
+    assert len(sent(db)) == 1  # this time is the one that fired
+    assert schedules.get(db, schedule.id).next_at == schedule.next_at + 3600
+
+
 # --- people meanwhile ------------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from frontdesk import queues
 from frontdesk.flows import take_over
-from frontdesk.store import canned, conversations, inbox
+from frontdesk.store import canned, clients, conversations, inbox, numbers
 from tests import demo, desk, webhooks
 from tests.test_inbound import receive, rows
 
@@ -71,6 +71,50 @@ def test_the_list_goes_on_without_leaving_anybody_out_or_showing_them_twice(owne
             break
         page = owner.fragment(more[1].replace("&amp;", "&"))
     assert len(found) == 95 and len(set(found)) == 95
+
+
+@pytest.fixture
+def two_clients(db, settings, clock):
+    """3,000 conversations of the first client, and before them 100 of a second one on two numbers."""
+    clients.add(db, "Small", "", clock())
+    for number_id in (2, 3):
+        numbers.put(db, settings, client_id=2, channel="cloud", external_id=str(number_id), access_token="t", now=clock())
+    for n in range(3100):
+        number_id, client_id = (2 + n % 2, 2) if n < 100 else (1, 1)
+        db.execute("INSERT INTO contacts (client_id, phone, created_at, updated_at) VALUES (?, ?, 0, 0)", (client_id, str(n)))
+        db.execute(
+            "INSERT INTO conversations (number_id, contact_id, created_at, last_message_at, unread) VALUES (?, ?, 0, ?, 1)",
+            (number_id, n + 1, n // 3),
+        )
+
+
+def test_a_client_s_list_goes_on_over_all_its_numbers_without_gaps(two_clients, owner):
+    page, found = owner.get("/inbox?client=2"), []
+    while True:
+        found += shown(page)
+        more = re.search(r'hx-get="(/inbox/more[^"]+)"', page.text)
+        if not more:
+            break
+        page = owner.fragment(more[1].replace("&amp;", "&"))
+    assert found == list(range(100, 0, -1))
+    assert shown(owner.get("/inbox?client=99")) == []
+
+
+def test_a_client_s_counts_are_its_own_and_its_second_page_too_without_scripts(two_clients, owner):
+    assert 'data-unread="100"' in owner.get("/inbox?client=2").text and 'data-unread="3100"' in owner.get("/inbox").text
+    more = re.search(r'<a class="button quiet" href="([^"]+)">More', owner.get("/inbox?client=2").text)[1]
+    assert shown(owner.get(more.replace("&amp;", "&"))) == list(range(60, 20, -1))
+
+
+@pytest.mark.parametrize("which", ["open", "unread", "closed", "window"])
+def test_a_small_client_s_list_is_not_looked_for_among_everybody_s(two_clients, db, which):
+    if which == "closed":
+        db.execute("UPDATE conversations SET state = 'closed'")
+    steps = []
+    db.set_progress_handler(lambda: steps.append(1), 100)
+    inbox.page(db, which, now=0, user_id=1, client_id=2, limit=20)
+    db.set_progress_handler(None, 0)
+    assert len(steps) < 50
 
 
 def test_a_poll_is_answered_with_204_until_something_happens(busy, context):

@@ -1,6 +1,9 @@
 """One message of each kind through the real stack: asked for over the API, recorded by the simulator as Meta would have it."""
 
+import threading
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
@@ -9,6 +12,7 @@ from frontdesk.queues import Queues, connect
 from frontdesk.simulator.message_templates import TEMPLATES
 from frontdesk.store import api_tokens
 from frontdesk.store.database import transaction
+from tests import media_bodies as bodies
 from tests.stack import Stack, wait_for
 
 ANA = "4915112345678"
@@ -39,8 +43,20 @@ class Api:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
-    with Stack(tmp_path_factory.mktemp("kinds"), without=("ollama", "default")) as running:
+    folder = tmp_path_factory.mktemp("kinds")
+    with Stack(folder, without=("ollama", "default"), FETCH_PRIVATE_ADDRESSES="yes") as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A web server on loopback that has one picture."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "cake.png").write_bytes(bodies.PNG)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +145,49 @@ def test_a_reaction_stands_on_the_customers_message(stack, api, wamid):
 def test_a_reply_quotes_the_message_it_replies_to(stack, api, wamid):
     send = arrived(stack, api, api.send("Yes, we do.", reply_to=wamid))
     assert send["payload"]["context"] == {"message_id": wamid}
+
+
+@pytest.mark.parametrize(
+    "kind, body, name",
+    [
+        ("image", bodies.PNG, "cake.png"),
+        ("video", bodies.MP4, "oven.mp4"),
+        ("audio", bodies.OGG_OPUS, "hello.ogg"),
+        ("document", bodies.PDF, "menu.pdf"),
+        ("sticker", bodies.WEBP, "smile.webp"),
+    ],
+)
+def test_a_file_arrives_with_its_bytes_and_is_uploaded_once(stack, api, wamid, kind, body, name):
+    media = api("POST", "/media", files={"file": (name, body)}).json()
+    assert media["status"] == "ready" and kind in media["kinds"], media
+    for _ in range(2):
+        send = arrived(stack, api, api.send({"type": kind, "media_id": media["media_id"]}))
+        assert set(send["payload"][kind]) == ({"id", "filename"} if kind == "document" else {"id"})
+    uploads = [one for one in stack.simulator._call("GET", "uploads?after=0")["uploads"] if one["sha256"] == media["sha256"]]
+    assert len(uploads) == 1 and uploads[0]["size"] == len(body)
+
+
+def test_the_file_of_an_address_is_fetched_and_sent_in_its_turn(stack, api, wamid, site):
+    url = f"{site}/cake.png"
+    first = api.send({"type": "image", "url": url, "caption": "Our cake"})
+    second = api.send("after it")
+    picture, text = arrived(stack, api, first), arrived(stack, api, second)
+    assert picture["payload"]["image"]["caption"] == "Our cake" and picture["seq"] < text["seq"]
+
+
+def test_an_address_that_is_none_is_refused_at_once_and_one_that_gives_nothing_fails_the_message(stack, api, wamid, site):
+    refused = api("POST", "/send-message", json={"phone_number": ANA, "message": {"type": "image", "url": "file:///etc/passwd"}})
+    assert (refused.status_code, refused.json()["error"]["field"]) == (422, "message.url")
+    task = api.send({"type": "image", "url": f"{site}/nothing-here.png"})
+    wait_for(lambda: api.task(task["task_id"])["status"] == "failed")
+
+
+def test_a_template_carries_its_picture(stack, api, wamid):
+    media = api("POST", "/media", files={"file": ("offer.png", bodies.PNG)}).json()
+    offer = {"type": "template", "name": "weekly_offer", "language": "en", "variables": {"1": "bread", "2": "3.90", "button_1": "47"}}
+    send = arrived(stack, api, api.send({**offer, "header": {"type": "image", "media_id": media["media_id"]}}))
+    [parameter] = send["payload"]["template"]["components"][0]["parameters"]
+    assert parameter["type"] == "image" and parameter["image"]["id"]
 
 
 def test_what_it_speaks_of_must_be_in_the_conversation(api, wamid):

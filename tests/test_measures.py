@@ -1,10 +1,12 @@
 """What is counted, and how it is shown: histogram, store/measures.py, plots and the overview."""
 
+import re
+
 import pytest
 
 from frontdesk import histogram, queues
 from frontdesk.flows import sweep, take_over
-from frontdesk.store import measures
+from frontdesk.store import measures, numbers
 from frontdesk.store.database import transaction
 from frontdesk.web.plots import Series, bar_plot, line_plot
 from tests import demo
@@ -63,7 +65,42 @@ def test_acknowledgements_are_written_once_a_second_and_read_by_hour(redis):
         acknowledgements.count(0.002, 7200 + n / 10)
     [before, found] = acknowledgements.read([3600, 7200])
     assert before == {} and sum(found.values()) > 80
+    [found_in_five_minutes, after] = acknowledgements.read([7200, 7500], 300)
+    assert after == {} and found_in_five_minutes == found
     assert histogram.percentile(found, 0.5) == pytest.approx(0.002, rel=0.1)
+
+
+def test_the_model_s_speed_is_of_all_tokens_in_all_the_time_they_took(redis):
+    speeds = queues.Speeds(redis)
+    day = 20_000 * 86_400
+    for tokens, seconds, at in ((100, 10, day - 1), (10, 1, day), (90, 3, day + 299), (50, 1, day + 3600)):
+        speeds.add(tokens, seconds, at)
+    assert speeds.read([day - 300, day, day + 300], 300) == [10, 25, None]
+    assert speeds.read([day - 3600, day, day + 3600], 3600) == [10, 25, 50]
+
+
+@pytest.mark.parametrize("span", ["hour", "day", "week"])
+def test_the_overview_draws_how_quick_the_model_and_acknowledgements_were(app, agent, redis, clock, span):
+    queues.Speeds(redis).add(120, 10, clock() - 60)
+    queues.Acknowledgements(redis).count(0.002, clock() - 60)
+    page = agent.get(f"/overview?span={span}").text
+    assert "tokens a second 12</title>" in page
+    assert re.search(r"p95 [\d.]+ ms</title>", page)
+
+
+def test_the_tiles_lead_only_where_their_reader_may_go(app, agent, owner, db):
+    numbers.stop(db, 1, "token expired", 190, 1)
+    for browser, may in ((agent, False), (owner, True)):
+        page = browser.get("/overview").text
+        tiles = page[page.index('class="tiles"') : page.index("</ul>", page.index('class="tiles"'))]
+        assert "1</span> <span class=\"soft\">number stopped" in tiles
+        assert ('href="/dead-letters"' in tiles, 'href="/clients"' in tiles) == (may, may)
+
+
+def test_the_tiles_count_the_chosen_client_s_customers_alone(app, agent, db, settings, clock):
+    demo.fill(db, settings, 1, clock())
+    figures = [re.findall(r'class="figure">(\d+)', agent.get(path).text)[:2] for path in ("/overview", "/overview?client=99")]
+    assert figures[0] != ["0", "0"] and figures[1] == ["0", "0"]
 
 
 def test_an_empty_plot_says_so_and_one_point_is_drawn():

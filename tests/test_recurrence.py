@@ -32,6 +32,7 @@ RULES = {
     "every hour": ("0 * * * *", "At the start of every hour"),
     "every 15 minutes": ("*/15 * * * *", "Every 15 minutes"),
     "every 2 hours": ("0 */2 * * *", "Every 2 hours"),
+    "*/7 * * * *": ("*/7 * * * *", "Every seventh minute of every hour"),
     "  0 9 * *   mon-fri ": ("0 9 * * MON-FRI", "At 09:00 on Monday through Friday"),
 }
 

@@ -56,12 +56,17 @@ WRONG = {
     "OLLAMA_NUM_PREDICT": "-1",
     "OLLAMA_TIMEOUT_SECONDS": "nan",
     "OLLAMA_LOAD_TIMEOUT_SECONDS": "inf",
+    "DOCUMENT_TIMEOUT_SECONDS": "0",
+    "DOCUMENT_KEPT_HOURS": "0",
+    "BATCH_KEPT_DAYS": "0",
     "QUIET_SECONDS": "-1",
     "LONGEST_WAIT_SECONDS": "601",
     "STALE_AFTER_MINUTES": "0",
     "PATIENCE_SECONDS": "soon",
     "ANSWER_AFTER_HOLDING": "perhaps",
     "EARLY_START": "perhaps",
+    "FETCH_PRIVATE_ADDRESSES": "some",
+    "MEDIA_KEEP_DAYS": "0",
     "SEND_RETRY_SECONDS": "10,,60",
     "UNKNOWN_WAIT_SECONDS": "0",
     "LEASE_SECONDS": "1",
@@ -70,7 +75,7 @@ WRONG = {
     "BACKUP_DIR": "~nobody-of-this-name/backups",
     "BACKUP_KEEP": "0",
 }
-TAKES_ANY_TEXT = {"WEB_HOST", "WHATSAPP_APP_SECRETS", "WHATSAPP_VERIFY_TOKEN", "OLLAMA_MODEL", "OLLAMA_EMBED_MODEL"}
+TAKES_ANY_TEXT = {"WEB_HOST", "WHATSAPP_APP_SECRETS", "WHATSAPP_VERIFY_TOKEN", "OLLAMA_MODEL", "OLLAMA_EMBED_MODEL", "METRICS_TOKEN"}
 
 
 def test_every_setting_that_can_be_wrong_is_tried_here():
@@ -191,6 +196,7 @@ SECRETS = {
     "WHATSAPP_APP_SECRETS": "opensesame,another",
     "WHATSAPP_VERIFY_TOKEN": "opensesame",
     "REDIS_URL": "redis://:opensesame@10.0.0.1",
+    "METRICS_TOKEN": "opensesame",
 }
 
 

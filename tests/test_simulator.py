@@ -14,6 +14,9 @@ import pytest
 import requests
 from flask import Flask
 
+from frontdesk.channels import Sender
+from frontdesk.channels.cloud import CloudChannel
+from frontdesk.errors import NumberStopped
 from frontdesk.web.simulator import simulator_pages
 from tests.stack import PYTHON, ROOT, Simulator, free_ports, wait_for
 
@@ -257,6 +260,66 @@ def test_a_picture_goes_up_and_comes_down_with_the_token_only(simulator):
     facts = requests.get(f"{simulator.url}/v25.0/{made.json()['id']}", headers=headers, timeout=5).json()
     assert requests.get(facts["url"], headers=headers, timeout=5).content == b"\x89PNG data"
     assert requests.get(facts["url"], timeout=5).status_code == 401
+
+
+def upload(simulator, name: str, data: bytes, mime_type: str, **form) -> requests.Response:
+    return requests.post(
+        f"{simulator.url}/v25.0/{NUMBER}/media",
+        headers={"Authorization": "Bearer simulator"},
+        files={"file": (name, data, mime_type)},
+        data={"messaging_product": "whatsapp", **form},
+        timeout=10,
+    )
+
+
+def test_an_upload_is_recorded_with_what_tests_compare(simulator):
+    media_id = upload(simulator, "menu.pdf", b"%PDF-1.7", "application/pdf", type="application/pdf").json()["id"]
+    [line] = simulator._call("GET", "uploads?after=0")["uploads"]
+    assert (line["media_id"], line["filename"], line["mime_type"], line["size"]) == (media_id, "menu.pdf", "application/pdf", 8)
+    assert line["sha256"] == hashlib.sha256(b"%PDF-1.7").hexdigest()
+
+
+def test_what_the_channel_uploads_arrives_byte_for_byte(simulator, tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    path = tmp_path / "kept"
+    path.write_bytes(os.urandom(3 * 1024 * 1024 + 7))
+    sender = Sender(NUMBER, "simulator", base_url=simulator.url)
+    media_id = CloudChannel(5.0).upload_media(sender, path, "application/pdf", 'Menü "Frühling".pdf')
+    [line] = simulator._call("GET", "uploads?after=0")["uploads"]
+    assert (line["media_id"], line["size"], line["filename"]) == (media_id, path.stat().st_size, 'Menü "Frühling".pdf')
+    assert line["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(NumberStopped):
+        CloudChannel(5.0).upload_media(Sender(NUMBER, "wrong", base_url=simulator.url), path, "application/pdf", "x")
+
+
+@pytest.mark.parametrize(
+    ("data", "mime_type", "form", "code"),
+    [
+        (b"PK", "application/zip", {}, 100),
+        (b"x", "image/png", {"type": "image/jpeg"}, 100),
+        (b"", "image/png", {}, 131053),
+        (b"x" * (500 * 1024 + 1), "image/webp", {}, 131053),
+    ],
+)
+def test_an_upload_of_a_wrong_type_or_size_is_refused(simulator, data, mime_type, form, code):
+    assert upload(simulator, "x", data, mime_type, **form).json()["error"]["code"] == code
+    assert simulator._call("GET", "uploads?after=0")["uploads"] == []
+
+
+def test_an_error_meant_for_uploads_is_theirs_and_one_for_messages_is_not(simulator):
+    simulator.customer_writes("4915112345", "Hi")
+    simulator.behave(next_errors=[{"code": 131026}, {"code": 131053, "to": "media"}])
+    assert upload(simulator, "x.png", b"x", "image/png").json()["error"]["code"] == 131053
+    assert upload(simulator, "x.png", b"x", "image/png").status_code == 200
+    assert graph(simulator, text()).json()["error"]["code"] == 131026
+
+
+def test_a_file_too_large_for_its_kind_of_message_is_refused(simulator):
+    simulator.customer_writes("4915112345", "Hi")
+    media_id = upload(simulator, "x.png", b"x" * (5 * 1024 * 1024 + 1), "image/png").json()["id"]
+    body = {"messaging_product": "whatsapp", "to": "4915112345", "type": "image", "image": {"id": media_id}}
+    assert graph(simulator, body).json()["error"]["code"] == 131053
+    assert "messages" in graph(simulator, {**body, "type": "document", "document": {"id": media_id}}).json()
 
 
 def test_a_customer_s_picture_is_a_webhook_with_a_media_id(simulator, receiver):

@@ -2,20 +2,14 @@
 
 import os
 import socket
-import ssl
 import threading
 import time
-from datetime import datetime, timedelta, timezone
-from ipaddress import ip_address
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from frontdesk.channels import wire
 from frontdesk.channels.wire import NoAnswer, NotSent, Wire
+from tests.standins.certificates import own_certificate
 from tests.standins.raw_http import RawServer, answer, cut, raw, reset
 
 TAKEN = answer(200, {"messages": [{"id": "wamid.1"}]})
@@ -69,14 +63,14 @@ def test_a_connection_that_is_never_accepted_is_not_sent():
 
 
 def test_a_certificate_nobody_vouches_for_is_not_sent(tmp_path):
-    with RawServer(TAKEN, tls=_own_certificate(tmp_path)) as server, pytest.raises(NotSent, match="certificate verify failed"):
+    with RawServer(TAKEN, tls=own_certificate(tmp_path)) as server, pytest.raises(NotSent, match="certificate verify failed"):
         post(server)
     assert server.requests == []
 
 
 def test_over_tls_calls_share_a_connection_and_a_cut_is_no_answer(tmp_path, monkeypatch):
     session = Wire(2.0)
-    with RawServer(TAKEN, TAKEN, cut, TAKEN, tls=_own_certificate(tmp_path)) as server:
+    with RawServer(TAKEN, TAKEN, cut, TAKEN, tls=own_certificate(tmp_path)) as server:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "own.pem"))
         assert post(server, session=session).status == post(server, session=session).status == 200
         with pytest.raises(NoAnswer):
@@ -238,28 +232,3 @@ def _until_closed(session, url):
     deadline = time.monotonic() + 2
     while idle.is_connected and time.monotonic() < deadline:
         time.sleep(0.005)
-
-
-def _own_certificate(tmp_path) -> ssl.SSLContext:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(timezone.utc)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path / "own.pem"
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    file.write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain) + certificate.public_bytes(pem)
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    return context

@@ -6,6 +6,7 @@ nothing and never retries: `flows` does.
 
 from dataclasses import dataclass, field
 from importlib import import_module
+from os import PathLike
 from typing import Any, Protocol
 
 KINDS = {"cloud": "frontdesk.channels.cloud:CloudChannel"}
@@ -218,6 +219,15 @@ class Content:
     body: Any = None
 
 
+def kind_of_file(content: Content) -> str:
+    """As what the file of this content goes: a message of its own, or the header of a template or of buttons."""
+    if content.kind in MEDIA_KINDS:
+        return content.kind
+    if content.kind == "template":
+        return next(part["parameters"][0]["type"] for part in content.body["components"] if part["type"] == "header")
+    return content.body["header"]["type"]
+
+
 class Channel(Protocol):
     """One shape for every channel. One instance serves a process and is safe to use from several threads."""
 
@@ -236,6 +246,10 @@ class Channel(Protocol):
         file_id: str | None = None,
     ) -> Accepted:
         """One API call. `file_id`: the provider's name for the content's file. Raises a `SendError` of frontdesk.errors, nothing else."""
+        ...
+
+    def upload_media(self, sender: Sender, path: str | PathLike, mime_type: str, filename: str) -> str:
+        """Hands a file to the provider, streamed. Returns the provider's id of it. Raises SendError (never Unknown), FileNotFoundError."""
         ...
 
     def show_typing(self, sender: Sender, inbound_external_id: str) -> None:

@@ -5,7 +5,9 @@ cloud_webhook's. Meta has no idempotency key, so a call whose fate is not certai
 """
 
 import json
+import os
 import re
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -13,10 +15,12 @@ from frontdesk.channels import MEDIA_KINDS, Accepted, Content, Event, Person, Pr
 from frontdesk.channels.cloud_errors import error_for, error_for_status, provider_error
 from frontdesk.channels.cloud_people import named, person
 from frontdesk.channels.cloud_webhook import parse
+from frontdesk.channels.multipart import FileForm
 from frontdesk.channels.wire import Answer, NoAnswer, NotSent, Wire
 from frontdesk.errors import NumberStopped, Permanent, SendError, Temporary, Throttled, Unknown
 
 LONGEST_RETRY_AFTER = 3600.0
+UPLOAD_SECONDS = 60.0  # Meta looks through a file before it answers
 _LINK = re.compile(r"https?://\S")
 _TOKEN = re.compile(r"[!-~]+")
 
@@ -25,7 +29,7 @@ class CloudChannel:
     """One instance serves a process; safe to use from many threads and across forks (see wire.Wire)."""
 
     def __init__(self, timeout_seconds: float = 20.0):
-        self._wire = Wire(timeout_seconds)
+        self._wire, self._timeout_seconds = Wire(timeout_seconds), timeout_seconds
 
     def parse(self, body: bytes) -> list[Event]:
         return parse(body)
@@ -63,6 +67,21 @@ class CloudChannel:
         if self._call(sender, payload).get("success") is not True:
             raise Unknown("WhatsApp answered the read mark without saying that it took it")
 
+    def upload_media(self, sender: Sender, path: str | os.PathLike, mime_type: str, filename: str) -> str:
+        """Doing it twice does no harm, so that no answer came is Temporary here, and never Unknown."""
+        with open(path, "rb") as file:
+            fields = {"messaging_product": "whatsapp", "type": mime_type}
+            form = FileForm(fields, "file", filename or "file", mime_type, file)
+            timeout_seconds = max(self._timeout_seconds, UPLOAD_SECONDS)
+            try:
+                data = self._made(sender, "media", lambda url: self._wire.upload(url, form, sender.access_token, timeout_seconds), filename)
+            except Unknown as error:
+                raise Temporary(error.title) from None
+        external_id = data.get("id")
+        if not isinstance(external_id, str) or not external_id:
+            raise Temporary("WhatsApp answered the upload without an id")
+        return external_id
+
     def error_from_status(self, errors: tuple[ProviderError, ...]) -> SendError:
         return error_for_status(errors)
 
@@ -71,13 +90,16 @@ class CloudChannel:
 
         `hide`: the customer's words, blotted out wherever Meta quotes them in an error.
         """
-        if not _TOKEN.fullmatch(sender.access_token):
-            raise NumberStopped("the access token is empty or holds characters that no token has")
-        url = f"{sender.base_url.rstrip('/')}/{sender.version}/{quote(sender.number_external_id, safe='')}/messages"
         # "replace": half a surrogate pair, which a model can produce, is no UTF-8
         body = json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace")
+        return self._made(sender, "messages", lambda url: self._wire.post(url, body, sender.access_token), hide)
+
+    def _made(self, sender: Sender, edge: str, call: Callable[[str], Answer], hide: str) -> dict[str, Any]:
+        if not _TOKEN.fullmatch(sender.access_token):
+            raise NumberStopped("the access token is empty or holds characters that no token has")
+        url = f"{sender.base_url.rstrip('/')}/{sender.version}/{quote(sender.number_external_id, safe='')}/{edge}"
         try:
-            answer = self._wire.post(url, body, sender.access_token)
+            answer = call(url)
         except NotSent as error:
             raise Temporary(f"WhatsApp could not be reached: {error}") from None
         except NoAnswer as error:

@@ -14,6 +14,9 @@ from frontdesk.errors import NumberStopped, Permanent, SendError, Temporary, Thr
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 LONGEST_WORDS = 500  # of Meta's words about an error, kept on the message's row
+# "Unsupported post request. Object with ID … does not exist": the number was deleted, or its id is wrong, or not the token's to
+# use. Meta reports it as a code of its own or as the subcode of 100.
+NO_SUCH_NUMBER = 33
 _TOKEN = re.compile(r"EAA[A-Za-z0-9]{20,}")  # Meta quotes a malformed token back
 
 _wait = partial(Throttled, scope="number")
@@ -29,7 +32,7 @@ def _table() -> dict[int, _Build]:
     groups: list[tuple[_Build, tuple[int, ...]]] = [
         # token and permissions, then account, policy, payment and registration: a person has to mend these
         (NumberStopped, (0, 190, 3, 10, 131005, *range(200, 300))),
-        (NumberStopped, (131031, 368, 130497, 131037, 131042, 131045, 133000, 133006, 133010)),
+        (NumberStopped, (131031, 368, 130497, 131037, 131042, 131045, 133000, 133006, 133010, NO_SUCH_NUMBER)),
         # Meta's own trouble, media uploads that may go through the second time, throttled flows
         (Temporary, (1, 2, 131000, 131016, 133004, 131053)),
         (partial(Temporary, delay_seconds=HOUR), (132069,)),
@@ -44,7 +47,7 @@ def _table() -> dict[int, _Build]:
         (partial(Permanent, opted_out=True), (131050,)),
         (partial(Permanent, fall_back_to_phone=True), (131062, 131063)),
         (Permanent, (131026, 131021, 131030, 131051, 130472, 137000, 131052)),  # undeliverable, not allowed, identity …
-        (Permanent, (100, 131008, 131009, 33, 135000)),  # a wrong or missing parameter: our mistake
+        (Permanent, (100, 131008, 131009, 135000)),  # a wrong or missing parameter: our mistake
         (Permanent, (132000, 132001, 132005, 132007, 132008, 132012, 132015, 132016, 132068)),  # templates and flows
     ]
     return {code: build for build, codes in groups for code in codes}
@@ -83,7 +86,10 @@ def provider_error(raw: Any) -> ProviderError:
     data = raw.get("error_data")
     details = data.get("details") if isinstance(data, dict) else data
     title = _words(raw.get("title")) or _words(raw.get("message")) or "an error Meta did not describe"
-    return ProviderError(_code(raw.get("code")), title, _words(details) or _words(raw.get("details")))
+    code = _code(raw.get("code"))
+    if code == 100 and _code(raw.get("error_subcode")) == NO_SUCH_NUMBER:
+        code = NO_SUCH_NUMBER
+    return ProviderError(code, title, _words(details) or _words(raw.get("details")))
 
 
 def _code(value: Any) -> int | None:

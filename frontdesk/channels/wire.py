@@ -28,6 +28,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, NewConnectionError, ProxyError
 
+from frontdesk.channels.multipart import FileForm
+
 # Shorter than the shortest keep-alive of common front ends (Apache's 5 s); Meta publishes none. It costs a TLS handshake for
 # an answer that comes after a pause, and nothing in a campaign, whose connections are never idle.
 IDLE_SECONDS = 4.0
@@ -56,7 +58,7 @@ class Answer:
 
 
 class Wire:
-    """POSTs JSON. One instance serves all threads of a process.
+    """POSTs JSON, and files. One instance serves all threads of a process.
 
     One requests.Session behind it: its connection pools are thread-safe, and what is not (cookies, redirects) is off. After
     a fork the child gets a session of its own, so no socket is ever shared between processes.
@@ -69,19 +71,26 @@ class Wire:
 
     def post(self, url: str, body: bytes, token: str) -> Answer:
         """One request, sent once. Raises NotSent or NoAnswer, with no part of the request in their words."""
+        return self._post(url, body, HEADERS, token, self._timeout_seconds)
+
+    def upload(self, url: str, form: FileForm, token: str, timeout_seconds: float) -> Answer:
+        """The same with a file, read as it is sent; `timeout_seconds` for the answer once it is there, and for each part of the way."""
+        return self._post(url, form, {**HEADERS, "Content-Type": form.content_type}, token, timeout_seconds)
+
+    def _post(self, url: str, body: bytes | FileForm, headers: dict[str, str], token: str, timeout_seconds: float) -> Answer:
         try:
             session = self._own_session()
-            request = requests.Request("POST", url, data=body, headers=HEADERS, auth=Bearer(token))
+            request = requests.Request("POST", url, data=body, headers=headers, auth=Bearer(token))
             response = session.send(
                 session.prepare_request(request),
-                timeout=(min(CONNECT_SECONDS, self._timeout_seconds), self._timeout_seconds),
+                timeout=(min(CONNECT_SECONDS, timeout_seconds), timeout_seconds),
                 allow_redirects=False,
                 **self._surroundings(session, url),
             )
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise (NotSent if _before_sending(error) else NoAnswer)(_cause(error)) from None
         with response:
-            return _read(response, time.monotonic() + self._timeout_seconds)
+            return _read(response, time.monotonic() + timeout_seconds)
 
     def _own_session(self) -> requests.Session:
         if self._owner != os.getpid():

@@ -15,7 +15,7 @@ from frontdesk.flows import backup as flow
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--with-secrets", is_flag=True, help="Also the secret key and the secret settings: whoever has the file then has all of it.")
 def backup(file: Path, with_secrets: bool) -> None:
-    """Write database, media and settings to FILE, while Frontdesk runs. Read it back with: bin/frontdesk restore FILE"""
+    """Write database, files and settings to FILE, while Frontdesk runs. Read it back with: bin/frontdesk restore FILE"""
     settings = settings_module.load()
     path = file.absolute()
     manifest = flow.write(settings, path, time.time(), with_secrets=with_secrets)

@@ -81,7 +81,7 @@ def _known(db, phone_number_id: str) -> store.Number:
 def stop(phone_number_id: str) -> None:
     """Send nothing from this number until it is resumed; messages wait."""
     db = _open(settings_module.load())
-    stopped = store.stop(db, _known(db, phone_number_id).id, "stopped by hand", None, time.time())
+    stopped = store.stop(db, _known(db, phone_number_id).id, store.BY_HAND, None, time.time())
     click.echo("Stopped; messages wait." if stopped else "It was stopped already.")
 
 

@@ -55,6 +55,6 @@ def _drill(settings: Settings, file: Path | None) -> None:
 
 
 def _words(manifest: Manifest) -> str:
-    media = sum(name.startswith(f"{backup.MEDIA}/") for name in manifest.parts)
+    files = sum("/" in name for name in manifest.parts)
     made = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(manifest.made_at))
-    return ", ".join(f"{count} {table}" for table, count in manifest.counts.items()) + f", {media} media files, as of {made}"
+    return ", ".join(f"{count} {table}" for table, count in manifest.counts.items()) + f", {files} files, as of {made}"

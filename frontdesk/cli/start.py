@@ -19,7 +19,7 @@ from frontdesk.errors import FrontdeskError, SettingsError
 from frontdesk.flows import first_run, links
 from frontdesk.flows.diagnosis import model_notice
 from frontdesk.settings import ROOT, Settings
-from frontdesk.store import database, installation
+from frontdesk.store import database, files, installation
 
 REDIS_TIMEOUT_SECONDS = 3
 LEFTOVER_SECONDS = 10
@@ -44,9 +44,10 @@ def start() -> None:
 
 
 def prepare(settings: Settings) -> None:
-    """The database at its newest form, and what a first run needs in it. Safe to repeat."""
+    """The database at its newest form, what a first run needs in it, nothing half-written left over. Safe to repeat."""
     database.migrate(settings)
     first_run.prepare(settings)
+    files.forget_leftovers(settings.media_dir)
 
 
 def _only_one(settings: Settings) -> int:

@@ -6,32 +6,14 @@ import sqlite3
 from dataclasses import dataclass
 
 from frontdesk.channels import Person
-from frontdesk.errors import FrontdeskError
 from frontdesk.flows import outgoing, writing
 from frontdesk.flows.contents import Sendable
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend
+from frontdesk.flows.refusals import Refused, known_answer
 from frontdesk.store import api_tokens, contacts, conversations, listing, numbers, outbox
 from frontdesk.store.api_tokens import ApiToken
 from frontdesk.store.database import transaction
-
-KEY_KEPT_SECONDS = 24 * 3600
-
-# Everything else that cannot be sent is a request that will never do: 422.
-STATUS = {"unknown_media": 404, "unknown_message": 404, "unknown_template": 404}
-
-
-class Refused(FrontdeskError):
-    """`status` is HTTP's. Nothing was queued. `more`: what the error says besides code, message and field."""
-
-    def __init__(self, status: int, code: str, words: str, field: str | None = None, more: dict | None = None):
-        self.status, self.code, self.field, self.more = status, code, field, more or {}
-        super().__init__(words)
-
-    @classmethod
-    def because(cls, error: CannotSend, field: str | None) -> "Refused":
-        more = {"templates": [{"name": name, "language": language} for name, language in error.templates]} if error.templates else None
-        return cls(STATUS.get(error.code, 422), error.code, str(error), field, more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +53,6 @@ def _field(wanted: Wanted, error: CannotSend) -> str | None:
     if error.code in ("window_closed", "opted_out"):
         return "phone_number" if wanted.conversation_id is None else "conversation_id"
     return error.field if error.field == "reply_to" else ".".join(filter(None, (wanted.field, error.field)))
-
-
-def known_answer(db: sqlite3.Connection, token: ApiToken, key: str, asked: str) -> str | None:
-    """What was answered to the same request under this key. Raises Refused where the request was another."""
-    known = api_tokens.answered(db, token.id, key)
-    if known is None:
-        return None
-    if known[0] != asked:
-        raise Refused(409, "idempotency_conflict", "This Idempotency-Key was used for another request.")
-    return known[2]
 
 
 def _conversation(context: Context, db: sqlite3.Connection, token: ApiToken, wanted: Wanted) -> conversations.Conversation:

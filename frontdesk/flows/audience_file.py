@@ -22,6 +22,8 @@ SHOWN_CHARACTERS = 300  # of a line that is reported
 DELIMITERS = ("\t", ";", ",", "|")
 _PHONE_LIKE = re.compile(r"[\s'\"=]*(?:\+|00)?[\d\s().\-/\u00a0]{6,24}[\s'\"]*")
 
+_DATE = re.compile(r"\s*(\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{2,4})\b.*")
+
 _MARKS = [(codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")]
 _NOT_TEXT = {b"PK\x03\x04": "an Excel workbook or a zip archive", b"\xd0\xcf\x11\xe0": "an old Excel workbook", b"%PDF": "a PDF"}
 
@@ -113,7 +115,7 @@ def _fit(lines: list[str], delimiter: str) -> tuple[int, int]:
 
 
 def looks_like_phone(text: str) -> bool:
-    return bool(_PHONE_LIKE.fullmatch(text)) and 6 <= sum(map(str.isdigit, text)) <= 15
+    return bool(_PHONE_LIKE.fullmatch(text)) and not _DATE.fullmatch(text) and 6 <= sum(map(str.isdigit, text)) <= 15
 
 
 # --- records --------------------------------------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ class FileSource:
     def _look_at_it(self, region: str | None) -> None:
         self.format = audience_file.recognise(self.path)
         beginning = list(islice(audience_file.records(self.path, self.format), audience_columns.LOOKED_AT))
-        self.columns, self.region = audience_columns.find_columns(beginning), region
+        self.columns, self.region = audience_columns.find_columns(beginning, region), region
         self.offset, self.line = self.format.start, self.format.first_line
         if self.columns.has_header:
             first = next(record for record in beginning if not record.problem)

@@ -1,4 +1,4 @@
-"""A backup: one tar file with the database, the media and the settings, made while everything runs. flows/restore.py reads it.
+"""A backup: one tar file with the database, the files and the settings, made while everything runs. flows/restore.py reads it.
 
 Its last part is the manifest with the size and SHA-256 of every other one, so a file that was cut short has none. Secrets stay out unless
 they are asked for; the database holds access tokens only as encrypted under SECRET_KEY, whose fingerprint the manifest has.
@@ -32,7 +32,7 @@ from frontdesk.store import installation, snapshot
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-DATABASE, MEDIA, SETTINGS, SECRET_KEY, MANIFEST, SEAL = "frontdesk.db", "media", "settings.env", "secret_key", "manifest.json", "manifest.sha256"
+DATABASE, SETTINGS, SECRET_KEY, MANIFEST, SEAL = "frontdesk.db", "settings.env", "secret_key", "manifest.json", "manifest.sha256"
 PARTIAL = ".partial"
 NIGHTLY = re.compile(r"frontdesk-\d{8}-\d{6}\.tar")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -154,8 +154,8 @@ def _said_in_words(path: Path) -> Iterator[None]:
 
 def _check_room(settings: Settings, path: Path) -> None:
     """Before minutes of copying: the database is there twice for a while."""
-    media = sum(file.stat().st_size for _, file in _media(settings))
-    wanted = 2 * settings.database_path.stat().st_size + media
+    files = sum(file.stat().st_size for _, file in _files(settings))
+    wanted = 2 * settings.database_path.stat().st_size + files
     free = shutil.disk_usage(path.parent).free
     if free < wanted:
         raise FrontdeskError(f"there is no room for {path}: it wants {wanted / 1e6:.0f} MB while it is made, {free / 1e6:.0f} MB are free")
@@ -175,7 +175,7 @@ def _write_tar(
         manifest.damage = str(error)
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
         _add_file(tar, manifest, DATABASE, copied, going_on)
-        for name, path in _media(settings):
+        for name, path in _files(settings):
             _add_file(tar, manifest, name, path, going_on)
         _add(tar, manifest, SETTINGS, _env_file(settings, with_secrets))
         if with_secrets:
@@ -186,15 +186,15 @@ def _write_tar(
     return manifest
 
 
-def _media(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Name in the backup and path of every file kept under media. A file comes there by a rename, so none is half written."""
-    root = settings.data_dir / MEDIA
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(folder, name)
-            if not name.startswith(".") and path.is_file() and not path.is_symlink():
-                yield f"{MEDIA}/{path.relative_to(root).as_posix()}", path
+def _files(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Name in the backup and path of every file that rows speak of; drafts, which are not whole, are hidden or called so."""
+    for kept in installation.FOLDERS:
+        for folder, folders, names in os.walk(settings.data_dir / kept):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(names):
+                path = Path(folder, name)
+                if not name.startswith((".", "draft.")) and path.is_file() and not path.is_symlink():
+                    yield path.relative_to(settings.data_dir).as_posix(), path
 
 
 def _add_file(tar: tarfile.TarFile, manifest: Manifest, name: str, path: Path, going_on: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ from functools import cache
 
 from frontdesk import channels
 from frontdesk.ollama import Ollama
-from frontdesk.queues import Acknowledgements, Bells, Connection, Inbox, Limits, Presence, Queues, RedisError
+from frontdesk.queues import Acknowledgements, Bells, Connection, Inbox, Limits, Presence, Queues, RedisError, Speeds
 from frontdesk.settings import Settings
 from frontdesk.store import database
 
@@ -33,6 +33,7 @@ class Context:
     limits: Limits
     presence: Presence
     acknowledgements: Acknowledgements
+    speeds: Speeds
     channel: Callable[[str], channels.Channel]
     ollama: Ollama
     now: Callable[[], float] = time.time
@@ -68,6 +69,7 @@ def make(settings: Settings, connection: Connection, *, busy_seconds: float = da
         limits=Limits(connection),
         presence=Presence(connection),
         acknowledgements=Acknowledgements(connection),
+        speeds=Speeds(connection),
         channel=channel,
         ollama=Ollama(
             settings.ollama_host,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from frontdesk import queues
-from frontdesk.channels import cloud_account
+from frontdesk.channels import cloud_account, cloud_errors
 from frontdesk.flows import mends
 from frontdesk.errors import FrontdeskError, ModelError, NumberStopped, SendError
 from frontdesk.ollama import Ollama
@@ -15,6 +15,7 @@ from frontdesk.settings import Settings
 from frontdesk.store import clients, database, numbers
 
 CLOCK_TOLERANCE_SECONDS = 60
+OLDEST_BACKUP_HOURS = 36
 LEAST_FREE_BYTES = 512 * 1024 * 1024
 
 
@@ -36,6 +37,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding("settings", f"{settings.frontdesk_env}, data in {settings.data_dir}")
     yield from _redis(settings)
     db = yield from _database(settings)
+    yield _backup(settings)
     yield from _models(settings, db)
     if db is not None:
         yield from _numbers(settings, db)
@@ -101,6 +103,19 @@ def _database(settings: Settings) -> Iterator[Finding]:
     mend = "make room: with a full disk nothing can be acknowledged" if free < LEAST_FREE_BYTES else None
     yield Finding("disk", f"{free / 1e9:.1f} GB free", mend)
     return None if missing else db
+
+
+def _backup(settings: Settings) -> Finding:
+    from frontdesk.flows import backup  # only here: no process that serves wants it
+
+    if settings.backup_dir is None:
+        return Finding("backup", "none is made every night", None if settings.development else "set BACKUP_DIR, best on another disk")
+    found = backup.kept(settings.backup_dir)
+    if not found:
+        return Finding("backup", f"none in {settings.backup_dir} yet", None if settings.development else "look again after the night; one at once: bin/frontdesk backup FILE")
+    hours = (time.time() - found[-1].stat().st_mtime) / 3600
+    words = f"{len(found)} in {settings.backup_dir}, the newest {hours:.0f} hours old"
+    return Finding("backup", words, "look at the log of the bulk worker: none was made last night" if hours > OLDEST_BACKUP_HOURS else None)
 
 
 # --- the model ------------------------------------------------------------------------------------------------------------------
@@ -176,7 +191,10 @@ def cloud_number(settings: Settings, number: numbers.Number) -> Iterator[Finding
         sender = numbers.sender(number, settings)
         facts = cloud_account.number_facts(sender)
     except NumberStopped as error:
-        yield Finding(name, f"the token is refused: {error}", "store a new token: bin/frontdesk numbers add")
+        if error.code == cloud_errors.NO_SUCH_NUMBER:
+            yield Finding(name, str(error), mends.NUMBER_ID.mend.removesuffix("; then retry."))
+        else:
+            yield Finding(name, f"the token is refused: {error}", "store a new token: bin/frontdesk numbers add")
         return
     except (SendError, FrontdeskError) as error:
         yield Finding(name, str(error), "look at the number's id, GRAPH_URL and the network")
@@ -190,7 +208,9 @@ def cloud_number(settings: Settings, number: numbers.Number) -> Iterator[Finding
 def mend_of_stop(number: numbers.Number) -> str:
     """What to do about a stopped number."""
     if number.stopped_code is None:
-        return "It was stopped by hand. Resume it when it should send again."
+        if number.stopped_reason == numbers.BY_HAND:
+            return "It was stopped by hand. Resume it when it should send again."
+        return "Give the number a new token, then resume the number."  # what was refused before it reached Meta
     return f"{mends.cause_of(number.stopped_code).mend.removesuffix('; then retry.')}, then resume the number."
 
 

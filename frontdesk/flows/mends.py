@@ -15,6 +15,12 @@ class Cause:
 
 
 TOKEN = Cause("token", "Token or account", "Give the number a new token, or mend the account with Meta; then retry.", place="number")
+NUMBER_ID = Cause(
+    "number_id",
+    "No such phone number id",
+    "Compare the number's phone number id with Meta's dashboard, and give the token's system user access to its account; then retry.",
+    place="number",
+)
 WINDOW = Cause(
     "window", "24-hour window closed", "Only a template may go out until the customer writes again. Then answer in the conversation."
 )
@@ -33,6 +39,7 @@ OTHER = Cause("other", "Other", "Meta's words below say more.")
 
 _CODES = {
     TOKEN: {0, 190, 3, 10, 131005, *range(200, 300), 131031, 368, 130497, 131037, 131042, 131045, 133000, 133006, 133010},
+    NUMBER_ID: {33},
     WINDOW: {131047},
     UNDELIVERABLE: {131026, 131021, 131030, 131051, 130472, 137000, 131062, 131063},
     OPTED_OUT: {131050},
@@ -40,9 +47,9 @@ _CODES = {
     RATE: {4, 80007, 131057, 130429, 131056, 131048, 131064, 131049},
     MEDIA: {131052, 131053},
     META: {1, 2, 131000, 131016, 133004},
-    CODE: {100, 131008, 131009, 33, 135000},
+    CODE: {100, 131008, 131009, 135000},
 }
-CAUSES = (TOKEN, MODEL, WINDOW, UNDELIVERABLE, TEMPLATE, MEDIA, RATE, META, UNPROVEN, CODE, OPTED_OUT, OTHER)
+CAUSES = (TOKEN, NUMBER_ID, MODEL, WINDOW, UNDELIVERABLE, TEMPLATE, MEDIA, RATE, META, UNPROVEN, CODE, OPTED_OUT, OTHER)
 
 
 def cause_of(code: int | None) -> Cause:

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from pathlib import Path
+from zoneinfo import TZPATH, ZoneInfo, ZoneInfoNotFoundError
 
 from frontdesk.errors import BadPhone
 
@@ -17,6 +18,7 @@ UNKNOWN_ZONE = "Etc/Unknown"
 # In a list of WhatsApp recipients: a number that can be read in two ways is rather a mobile.
 _MOBILE = (1, 2)  # PhoneNumberType.MOBILE, FIXED_LINE_OR_MOBILE
 _EXCEL_SHORT = re.compile(r"\d+([.,]\d+)?E\+?\d+", re.IGNORECASE)
+_AS_DECIMAL = re.compile(r"(\+?\d{7,15})[.,]0{1,2}")  # a program took it for a sum
 _UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2069\ufeff"))
 _WRAPPING = " \t\r\n\"'=\u00a0"
 
@@ -61,6 +63,8 @@ def _number(text: str, region: str | None) -> tuple:
         raise BadPhone("not a phone number")
     if _EXCEL_SHORT.fullmatch(text):
         raise BadPhone("shortened by a spreadsheet (such as 4.9E+11); format the column as text and save it again")
+    if decimal := _AS_DECIMAL.fullmatch(text):
+        text = decimal[1]
     if text.startswith("+"):
         return _valid(text, None) or _mended(text) or _refused(text, None)
     at_home = _valid(text, region) if region else None
@@ -157,6 +161,18 @@ def region_of(phone: str | None) -> str | None:
 
 def regions() -> tuple[str, ...]:
     return tuple(sorted(_library().SUPPORTED_REGIONS))
+
+
+@cache
+def country_names() -> dict[str, str]:
+    """As this machine's time zone data name them; what is missing is shown by its code."""
+    for folder in TZPATH:
+        try:
+            lines = Path(folder, "iso3166.tab").read_text(encoding="utf-8").splitlines()
+        except OSError:
+            continue
+        return dict(line.split("\t", 1) for line in lines if "\t" in line and not line.startswith("#"))
+    return {}
 
 
 def calling_code(region: str) -> str:

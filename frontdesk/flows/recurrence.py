@@ -36,7 +36,7 @@ class Rule:
     @property
     def words(self) -> str:
         """In plain English: 'At 09:00 on Monday through Friday'."""
-        if step := _STEP.fullmatch(self.cron):
+        if (step := _STEP.fullmatch(self.cron)) and (60 if step[1] else 24) % int(step[1] or step[2]) == 0:
             return f"Every {step[1] or step[2]} {'minutes' if step[1] else 'hours'}"
         explained = CronSim(self.cron, datetime(2000, 1, 1)).explain()
         return _ORDINAL.sub(lambda found: found[1] + {"1": "st", "2": "nd", "3": "rd"}[found[1][-1]], explained)

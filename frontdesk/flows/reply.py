@@ -4,6 +4,7 @@ Everything that can happen meanwhile ends in one of a few ways: the answer is ke
 asked for. What is written without the claim is never kept, so an answer exists once, whoever dies and whoever wakes up late.
 """
 
+import contextlib
 import logging
 import sqlite3
 import time
@@ -219,6 +220,9 @@ def learn(work: Work, asked: list[dict[str, str]], completion: Completion) -> No
     models.answered(context.db, host, model, now, ratio)
     if abs(now - known.updated_at) >= MEASURED_EVERY_SECONDS:
         models.took(context.db, host, model, completion.prompt_seconds + completion.output_seconds, completion.tokens_per_second, now)
+    if completion.output_tokens and completion.output_seconds:
+        with contextlib.suppress(queues.RedisError):
+            context.speeds.add(completion.output_tokens, completion.output_seconds, now)
 
 
 def _apologise_if_late(work: Work, text: str, now: float) -> str:

@@ -49,11 +49,17 @@ def restore(settings: Settings, path: Path, now: float, *, as_it_stood: bool = F
         manifest = unpack(settings, path, staging)
         sends, answers = (0, 0) if as_it_stood else _leave_to_people(replace(settings, data_dir=staging), now)
         os.rename(staging / backup.SETTINGS, staging / installation.SETTINGS_OF_BACKUP)
-        (staging / backup.MEDIA).mkdir(exist_ok=True, mode=0o700)
+        for name in installation.FOLDERS:
+            (staging / name).mkdir(exist_ok=True, mode=0o700)
         _sync_tree(staging)
-        aside = settings.data_dir / time.strftime("before-restore-%Y%m%d-%H%M%S", time.gmtime(now))
+        aside = _unused(settings.data_dir / time.strftime("before-restore-%Y%m%d-%H%M%S", time.gmtime(now)))
         installation.swap_in(settings, staging, aside)
     return Restored(manifest, aside, sends, answers)
+
+
+def _unused(folder: Path) -> Path:
+    names = (folder, *(folder.with_name(f"{folder.name}-{n}") for n in range(2, 1000)))
+    return next(name for name in names if not name.exists())
 
 
 def _leave_to_people(staged: Settings, now: float) -> tuple[int, int]:
@@ -145,7 +151,7 @@ def _is_ours(entry: tarfile.TarInfo) -> bool:
     if not entry.isreg() or "\0" in entry.name:
         return False
     parts = PurePosixPath(entry.name).parts
-    if parts[:1] == (backup.MEDIA,):
+    if parts[:1] and parts[0] in installation.FOLDERS:
         return len(parts) > 1 and ".." not in parts and not entry.name.startswith("/")
     return entry.name in (backup.DATABASE, backup.SETTINGS, backup.SECRET_KEY, backup.MANIFEST, backup.SEAL)
 

@@ -11,9 +11,10 @@ import time
 import uuid
 from dataclasses import dataclass
 
-from frontdesk.channels import Sender, StatusChange
+from frontdesk.channels import Sender, StatusChange, kind_of_file
 from frontdesk.errors import (
     FrontdeskError,
+    MediaRefused,
     NumberStopped,
     Permanent,
     SendError,
@@ -22,9 +23,10 @@ from frontdesk.errors import (
     Unknown,
     WindowClosed,
 )
+from frontdesk.flows import media
 from frontdesk.flows.context import Context
 from frontdesk.queues import jittered
-from frontdesk.store import contacts, conversations, messages, numbers, outbox
+from frontdesk.store import contacts, conversations, media as media_rows, messages, numbers, outbox
 from frontdesk.store.database import transaction
 from frontdesk.store.outbox import Outbound
 
@@ -48,11 +50,12 @@ def send_conversation(context: Context, conversation_id: int) -> int:
             break  # nothing to do, or somebody else is at it
         if not _wait_for_its_turn(context, message):
             break
+        file_id, problem = _file(context, message)
         owner = uuid.uuid4().hex
         claimed = outbox.claim(context.db, message, owner, context.now(), _lease_seconds(context))
         if claimed is None:
             break
-        deliver(context, claimed)
+        deliver(context, claimed, file_id, problem)
         calls += 1
     return calls
 
@@ -60,7 +63,7 @@ def send_conversation(context: Context, conversation_id: int) -> int:
 def _wait_for_its_turn(context: Context, message: Outbound) -> bool:
     """True when the message may go now. False: a bell rings for it later, or only an operator can let it go."""
     number = numbers.get(context.db, message.number_id)
-    if number.stopped_at is not None:
+    if number.stopped_at is not None or _still_fetched(context, message):
         return False
     if not _nap(context, message, message.due_at - context.now()):
         return False
@@ -81,15 +84,47 @@ def _nap(context: Context, message: Outbound, seconds: float) -> bool:
     return True
 
 
+def _still_fetched(context: Context, message: Outbound) -> bool:
+    """Its file is still on its way here: the job that fetches it rings when that is decided."""
+    if message.media_id is None:
+        return False
+    found = media_rows.get(context.db, message.media_id)
+    if found is None or found.state != "wanted":
+        return False
+    context.queues.fetch_media(found.id)
+    return True
+
+
+def _file(context: Context, message: Outbound) -> tuple[str | None, SendError | None]:
+    """The provider's name for the message's file, or why there is none. Before the claim: an upload may outlast any lease."""
+    if message.media_id is None:
+        return None, None
+    try:
+        found = media_rows.get(context.db, message.media_id)
+        if found is None:
+            raise Permanent("the file of this message is gone")
+        media.check(found, kind_of_file(message.content))
+        return media.external_id(context, numbers.get(context.db, message.number_id), found), None
+    except MediaRefused as error:
+        return None, Permanent(str(error))
+    except SendError as error:
+        return None, error
+
+
 def _lease_seconds(context: Context) -> float:
     """A call cannot outlive its time-out, so its lease needs no renewing."""
     return context.settings.graph_timeout_seconds + context.settings.lease_seconds
 
 
-def deliver(context: Context, message: Outbound, file_id: str | None = None) -> None:
-    """One call for a claimed message, and the row that says what came of it. `file_id`: the provider's name for its file."""
+def deliver(context: Context, message: Outbound, file_id: str | None = None, problem: SendError | None = None) -> None:
+    """One call for a claimed message, and the row that says what came of it.
+
+    `file_id`: the provider's name for its file. `problem`: why it has none; then no call is made.
+    """
     db = context.db
     try:
+        if problem:
+            raise problem
         accepted = _call(context, message, file_id)
     except SendError as error:
         with transaction(db):
@@ -151,6 +186,7 @@ def record_failure(
 
     `was_accepted`: the provider took the call first and failed it later, by a status.
     """
+    error = _of_its_file(db, message, error)
     if isinstance(error, Unknown):
         outbox.parked(db, message, now + context.settings.unknown_wait_seconds, error.title)
         return Aftermath()
@@ -165,6 +201,16 @@ def record_failure(
         return _retry(context, db, message, error, now, was_accepted)
     _give_up(db, message, error, now)
     return Aftermath()
+
+
+def _of_its_file(db: sqlite3.Connection, message: Outbound, error: SendError) -> SendError:
+    """The provider does not have the file any more: the next attempt uploads it again."""
+    if message.media_id is None or not media.upload_is_lost(error):
+        return error
+    found = media_rows.get(db, message.media_id)
+    if found and found.sha256:
+        media_rows.forget_upload(db, message.number_id, found.sha256)
+    return Temporary(error.title, code=error.code, details=error.details)
 
 
 def _slow_down(db: sqlite3.Connection, message: Outbound, error: Throttled, now: float, was_accepted: bool) -> Aftermath:

@@ -2,13 +2,15 @@
 
 import logging
 
-from frontdesk.flows import api_send, audience, embedding, firing, knowledge, sending, suggest, take_over, trying, waits
+from frontdesk.flows import audience, document_work, documents, embedding, firing, knowledge, media, sending, suggest
+from frontdesk.flows import take_over, trying, waits
 from frontdesk.flows.context import Context
 from frontdesk.store import api_tokens, clients, conversations, login_links, measures, models, outbox, schedules, suggestions, tries, user_sessions
 from frontdesk.store.database import transaction
 
 log = logging.getLogger(__name__)
 
+KEY_KEPT_SECONDS = 24 * 3600  # as the API's description promises
 UNMATCHED_KEPT_SECONDS = 30 * 24 * 3600
 DRAFT_IS_LATE_SECONDS = 120
 MEASURES_KEPT_SECONDS = 400 * 24 * 3600
@@ -16,8 +18,8 @@ FIRINGS_KEPT_SECONDS = 400 * 24 * 3600
 
 
 def sweep(context: Context) -> None:
-    """Rings again for: the inbox, abandoned and unproven sends, due sends, schedules and answers, agents' drafts, a model that is away,
-    imports that died.
+    """Rings again for: the inbox, abandoned and unproven sends, due sends, schedules and answers, agents' drafts, documents, a model
+    that is away, imports that died, media to be fetched.
 
     Also what only time brings about: conversations that go back to the bot, customers who are told that it takes long.
     """
@@ -29,14 +31,18 @@ def sweep(context: Context) -> None:
     waits.tell_who_waits_long(context)
     for suggestion_id in suggestions.wanted_since(context.db, now - DRAFT_IS_LATE_SECONDS):
         context.queues.suggest(suggestion_id)
+    for media_id in media.due(context):
+        context.queues.fetch_media(media_id)
     with transaction(context.db) as db:
         measures.roll_up(db, now)
+    firing.look_at_clock(context)
     firing.ring(context)
     context.queues.send(outbox.to_send(context.db, now))
     if conversations.due(context.db, now, context.settings.lease_seconds, limit=1):
         context.queues.reply(force=not context.queues.depth("default"))
     knowledge.sweep(context)
     embedding.sweep(context)
+    _ring_for_documents(context)
     if _model_should_be_tried(context, now):
         context.queues.warm_up()
     audience.sweep(context)
@@ -52,6 +58,12 @@ def _settle_sends(context: Context) -> None:
         log.info("sweep: %s abandoned sends parked, %s unproven ones sent again", abandoned, len(again))
 
 
+def _ring_for_documents(context: Context) -> None:
+    document_work.correct_times(context)
+    if document_work.is_due(context):
+        context.queues.documents(force=not context.queues.depth("documents"))
+
+
 def _model_should_be_tried(context: Context, now: float) -> bool:
     """A model that went away is asked again also while nobody writes, so that the operator sees it come back."""
     host = context.settings.ollama_host
@@ -60,15 +72,19 @@ def _model_should_be_tried(context: Context, now: float) -> bool:
 
 
 def clean(context: Context) -> None:
-    """Nightly: statuses of messages that never became known, log-ins and links that are over."""
+    """Nightly: statuses of messages that never became known, log-ins and links that are over, files that nobody uses, documents'
+    results past their time.
+    """
     now = context.now()
+    documents.expire(context)
     with transaction(context.db) as db:
         outbox.clean_unmatched(db, now - UNMATCHED_KEPT_SECONDS)
         user_sessions.forget_expired(db, now)
         login_links.forget_expired(db, now)
         suggestions.clean(db, now - suggest.KEPT_SECONDS)
-        api_tokens.clean(db, now - api_send.KEY_KEPT_SECONDS)
+        api_tokens.clean(db, now - KEY_KEPT_SECONDS)
         measures.clean(db, now - MEASURES_KEPT_SECONDS)
         schedules.clean(db, now - FIRINGS_KEPT_SECONDS)
         tries.clean(db, now - trying.KEPT_SECONDS)
+    media.clean(context)
     embedding.clean(context)

@@ -13,7 +13,9 @@ from frontdesk.queues.connection import Connection, RedisError, connect
 from frontdesk.queues.facts import RedisFacts, redis_facts, scheduler_alive, workers_alive
 from frontdesk.queues.inbox import Inbox, InboxEntry
 from frontdesk.queues.limits import Limits, Rate, jittered
+from frontdesk.queues.load import Load, load
 from frontdesk.queues.presence import Presence
+from frontdesk.queues.speeds import Speeds
 from frontdesk.queues.work import QUEUES, FailedJobs, FrontdeskJob, Queues
 
 __all__ = [
@@ -28,13 +30,16 @@ __all__ = [
     "InboxEntry",
     "JSONSerializer",
     "Limits",
+    "Load",
     "Presence",
     "Queues",
     "Rate",
     "RedisError",
     "RedisFacts",
+    "Speeds",
     "connect",
     "jittered",
+    "load",
     "redis_facts",
     "scheduler_alive",
     "workers_alive",

@@ -37,6 +37,9 @@ class Bells:
     def send_at(self, times: dict[int, float]) -> None:
         self._set("high", "jobs.send", {f"send-{id_}": (id_, at) for id_, at in times.items()})
 
+    def document_at(self, task_id: int, at: float) -> None:
+        self._set("documents", "jobs.documents", {f"document-{task_id}": (task_id, at)})
+
     def schedules_at(self, at: float, now: float) -> None:
         """The one bell of all schedules, at `at` or before. One that rings too early does no harm."""
         entry_id = "schedules"

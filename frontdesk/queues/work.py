@@ -22,6 +22,9 @@ REPLY_BELL_SECONDS = 60  # one job waits behind an answer that takes this long, 
 TEMPLATES_BELL = "templates:rung"
 TEMPLATES_BELL_SECONDS = 60
 
+DOCUMENT_BELL = "documents:rung"
+DOCUMENT_BELL_SECONDS = 60
+
 SENDS = "sends"
 SEND_BELL = "sends:rung"
 SEND_BELL_SECONDS = 5
@@ -96,6 +99,23 @@ class Queues:
         """Called before looking what is due: what comes after this rings again."""
         self.redis.delete(REPLY_BELL)
 
+    def documents(self, *, force: bool = False) -> None:
+        """Ring for the documents that are due, however many: SQLite knows which. `force` as in reply()."""
+        if self.redis.set(DOCUMENT_BELL, 1, nx=not force, ex=DOCUMENT_BELL_SECONDS):
+            self.put("documents", "jobs.documents", "documents")
+
+    def silence_documents(self) -> None:
+        """Called before looking what is due: what comes after this rings again."""
+        self.redis.delete(DOCUMENT_BELL)
+
+    def goes_before_documents(self) -> bool:
+        """Whether a customer's answer or something that a person waits for stands in line at the model."""
+        pipeline = self.redis.pipeline(transaction=False)
+        pipeline.llen(self._queues["default"].key)
+        pipeline.lindex(self._queues["documents"].key, 0)
+        answers, first = pipeline.execute()
+        return bool(answers) or not (first or b"documents-").startswith(b"documents-")
+
     def begin_early(self, conversation_id: int) -> None:
         """Behind every answer that is due (`documents` is served when `default` is empty), before other documents."""
         self.put("documents", "jobs.begin_early", "early", conversation_id, at_front=True)
@@ -115,6 +135,12 @@ class Queues:
     def early_begun(self) -> bool:
         """Whether a conversation already stands in line for beginning early."""
         return self._stands_in("documents", "early-")
+
+    def fetch_media(self, media_id: int) -> None:
+        """Once, however often it is rung for."""
+        carries = f"fetch_media-{media_id}"
+        if not self._stands_in("bulk", f"{carries}-"):
+            self.put("bulk", "jobs.fetch_media", carries, media_id)
 
     def read_document(self, document_id: int) -> None:
         """Reading takes memory and no model: on `bulk`, and once, however often it is rung for."""

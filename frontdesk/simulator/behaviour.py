@@ -4,6 +4,7 @@ import random
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+UPLOADS = "media"  # `to` of an error, or `latency_to`, that is meant for uploads
 ORDERS = ("in_order", "reversed", "shuffled")
 
 
@@ -23,10 +24,11 @@ class Behaviour:
     """The defaults are a Graph API on its best day.
 
     `latency_ms` of every call (`latency_to`: for this recipient alone). `error_rate` (0–1) answers `error_code`. `next_errors`:
-    [{"code", "http_status"?, "times"?, "to"?}], each used up. `lose_answers`: the next N messages are accepted and the
-    connection is cut without an answer; `lose_answer_rate` (0–1) the same by chance. `accept_delay_seconds`: the answer comes so
-    much later. `fail_statuses`: [{"code", "times"?}] accepted messages that fail by a status. `limits`: 80 a second for each
-    number and Meta's pair limit are held. `duplicate_webhooks`: every customer's webhook is posted so many times more.
+    [{"code", "http_status"?, "times"?, "to"?}], each used up; `to` "media" (also as `latency_to`) means uploads.
+    `lose_answers`: the next N messages are accepted and the connection is cut without an answer; `lose_answer_rate` (0–1) the same
+    by chance. `accept_delay_seconds`: the answer comes so much later. `fail_statuses`: [{"code", "times"?}] accepted messages that
+    fail by a status. `limits`: 80 a second for each number and Meta's pair limit are held. `duplicate_webhooks`: every customer's
+    webhook is posted so many times more.
     """
 
     latency_ms: float = 0
@@ -66,6 +68,14 @@ class Behaviour:
                 _use_up(self.next_errors, error)
                 return error
         return {"code": self.error_code} if random.random() < self.error_rate else None
+
+    def next_upload_error(self) -> dict[str, Any] | None:
+        """Only of those that are meant for uploads."""
+        for error in self.next_errors:
+            if error.get("to") == UPLOADS:
+                _use_up(self.next_errors, error)
+                return error
+        return None
 
     def next_failed_status(self) -> int | None:
         if not self.fail_statuses:

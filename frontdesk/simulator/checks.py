@@ -13,13 +13,14 @@ TYPES = {
     "audio": ("audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg"),
     "sticker": ("image/webp",),
 }
+MOST_BYTES = {"image": 5 << 20, "video": 16 << 20, "audio": 16 << 20, "sticker": 500 << 10, "document": 100 << 20}
 
 
 class Refused(Exception):
     """One of Meta's errors."""
 
-    def __init__(self, code: int, details: str = "", http_status: int | None = None):
-        self.code, self.details, self.http_status = code, details, http_status
+    def __init__(self, code: int, details: str = "", http_status: int | None = None, subcode: int | None = None):
+        self.code, self.details, self.http_status, self.subcode = code, details, http_status, subcode
 
 
 def checked(body: dict[str, Any], key: str, record: Record) -> str:
@@ -63,6 +64,8 @@ def _file(content: dict, kind: str, record: Record) -> None:
         raise Refused(100, f"Param {kind}['id'] is not a valid whatsapp business account media attachment ID")
     if kind in TYPES and str(media["mime_type"]).split(";")[0] not in TYPES[kind]:
         raise Refused(131053, f"Media upload error: unsupported type {media['mime_type']} for {kind}")
+    if media["size"] > MOST_BYTES[kind]:
+        raise Refused(131053, f"Media upload error: {media['size']} bytes are too many for {kind}")
 
 
 def _text(text: dict, record: Record) -> None:

@@ -7,6 +7,7 @@ POST   /simulator/api/webhooks    {"body_base64" | "json", "times"?, "concurrenc
                                   → {"statuses": [200, …]}, each posted once
 POST   /simulator/api/templates   {"name", "language", "event": a status of Meta's, "reason"?} → {"status"}: changed, and told by webhook
 GET    /simulator/api/sends?after=SEQ      {"sends": [{seq, at, wamid, to, recipient, type, payload, callback_data, answer_lost}]}
+GET    /simulator/api/uploads?after=SEQ    {"uploads": [{seq, at, media_id, mime_type, filename, sha256, size}]}
 GET    /simulator/api/calls?after=SEQ      {"calls": [{seq, at, kind: send|refused|typing|read, to?, message_id?, code}]}
 GET    /simulator/api/webhooks?after=SEQ   {"webhooks": [{seq, at, kind, status, ms, bytes}]}
                                   each also with ?newest=COUNT
@@ -26,7 +27,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from frontdesk.simulator.behaviour import Behaviour
-from frontdesk.simulator.record import Record
+from frontdesk.simulator.record import Record, media_of
 from frontdesk.simulator.webhooks import Webhooks
 
 LARGEST_PICTURE_BYTES = 5 * 1024 * 1024
@@ -49,8 +50,8 @@ def control_api(behaviour: Behaviour, record: Record, webhooks: Webhooks) -> Blu
         if len(data) > LARGEST_PICTURE_BYTES:
             raise ValueError("a picture may have 5 MB at most")
         media_id = str(secrets.randbelow(9 * 10**14) + 10**14)
-        record.media[media_id] = {"data": data, "mime_type": request.files["file"].mimetype}
-        image = {"id": media_id, "mime_type": request.files["file"].mimetype, "sha256": ""}
+        media = record.media[media_id] = media_of(data, request.files["file"].mimetype, None)
+        image = {"id": media_id, "mime_type": media["mime_type"], "sha256": media["sha256"]}
         if request.form.get("caption"):
             image["caption"] = request.form["caption"]
         message, person = _message({**request.form, "type": "image", "image": image}, record)
@@ -102,7 +103,7 @@ def control_api(behaviour: Behaviour, record: Record, webhooks: Webhooks) -> Blu
 
     @api.get("/<kind>")
     def read(kind: str):
-        if kind not in ("sends", "calls", "webhooks"):
+        if kind not in ("sends", "uploads", "calls", "webhooks"):
             return jsonify(error={"code": "not_found", "message": f"there is no {kind}"}), 404
         if "newest" in request.args:
             return jsonify({kind: record.newest(kind, int(request.args["newest"]))})

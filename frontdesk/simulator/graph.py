@@ -10,10 +10,11 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from frontdesk.simulator import checks
-from frontdesk.simulator.behaviour import Behaviour
+from frontdesk.simulator.behaviour import UPLOADS, Behaviour
 from frontdesk.simulator.checks import Refused
 from frontdesk.simulator.config import Config
 from frontdesk.simulator.record import Record
+from frontdesk.simulator.uploads import uploaded
 from frontdesk.simulator.webhooks import Webhooks
 
 MEDIA_SECONDS = 5 * 60
@@ -38,7 +39,7 @@ def graph_api(config: Config, behaviour: Behaviour, record: Record, webhooks: We
         if not isinstance(body, dict) or body.get("messaging_product") != "whatsapp":
             raise Refused(100, "(#100) The parameter messaging_product is required.")
         if phone_number_id != config.phone_number_id:
-            raise Refused(100, f"Object with ID '{phone_number_id}' does not exist")
+            raise Refused(100, f"Unsupported post request. Object with ID '{phone_number_id}' does not exist", subcode=33)
         if body.get("status") == "read":
             return _read(body)
         return _send(body)
@@ -96,11 +97,16 @@ def graph_api(config: Config, behaviour: Behaviour, record: Record, webhooks: We
 
     @api.post("/<version>/<phone_number_id>/media")
     def upload(version: str, phone_number_id: str):
-        file = request.files.get("file")
-        if file is None or request.form.get("messaging_product") != "whatsapp":
-            raise Refused(100, "(#100) The parameter file is required.")
+        _nap(behaviour, UPLOADS)
+        if phone_number_id != config.phone_number_id:
+            raise Refused(100, f"Object with ID '{phone_number_id}' does not exist")
+        error = behaviour.next_upload_error()
+        if error:
+            raise Refused(error["code"], "Simulated", error.get("http_status"))
+        media = uploaded(request)
         media_id = str(random.randrange(10**14, 10**15))
-        record.media[media_id] = {"data": file.read(), "mime_type": file.mimetype, "filename": file.filename}
+        record.media[media_id] = media
+        record.note("uploads", {"media_id": media_id, **{name: media[name] for name in ("mime_type", "filename", "sha256", "size")}})
         return jsonify(id=media_id)
 
     @api.get("/<version>/<thing>")
@@ -122,7 +128,8 @@ def graph_api(config: Config, behaviour: Behaviour, record: Record, webhooks: We
             id=media_id,
             url=f"http://127.0.0.1:{config.port}/media-files/{media_id}",
             mime_type=media["mime_type"],
-            file_size=len(media["data"]),
+            sha256=media["sha256"],
+            file_size=media["size"],
             messaging_product="whatsapp",
         )
 
@@ -183,4 +190,6 @@ def _refusal(refused: Refused, record: Record):
         "error_data": {"messaging_product": "whatsapp", "details": refused.details},
         "fbtrace_id": "A" + secrets.token_hex(8),
     }
+    if refused.subcode:
+        error["error_subcode"] = refused.subcode
     return jsonify(error=error), (refused.http_status or HTTP_STATUS.get(refused.code, 400))

@@ -1,6 +1,7 @@
 """What happened, exactly: tests count from here. Everything is kept until reset, except what only the phone page needs."""
 
 import copy
+import hashlib
 import itertools
 import threading
 import time
@@ -9,14 +10,26 @@ from typing import Any
 
 from frontdesk.simulator.message_templates import TEMPLATES
 
+LARGEST_KEPT_BYTES = 16 * 1024 * 1024
 PHONE_LINES = 300
 LOG_LINES = 5000
 WINDOW_SECONDS = 24 * 3600
 PAIR_INTERVAL_SECONDS, PAIR_BURST = 6, 45
 
 
+def media_of(data: bytes, mime_type: str, filename: str | None) -> dict[str, Any]:
+    """What is kept of a file: pictures and short sounds whole, of the rest what tests compare."""
+    return {
+        "data": data if len(data) <= LARGEST_KEPT_BYTES else b"",
+        "mime_type": mime_type,
+        "filename": filename,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "size": len(data),
+    }
+
+
 class Record:
-    """Thread-safe. `sends`: accepted messages. `calls`: every API call. `webhooks`: every attempt to deliver one."""
+    """Thread-safe. `sends`: accepted messages. `uploads`: files taken from the business. `calls`: every API call. `webhooks`: every attempt to deliver one."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -26,6 +39,7 @@ class Record:
         with self.lock:
             self._numbers = itertools.count(1)
             self.sends: list[dict[str, Any]] = []
+            self.uploads: list[dict[str, Any]] = []
             self.calls: list[dict[str, Any]] = []
             self.webhooks: deque[dict[str, Any]] = deque(maxlen=LOG_LINES)
             self.people: dict[str, dict[str, Any]] = {}
@@ -41,7 +55,7 @@ class Record:
             self.version = 0
 
     def note(self, kind: str, line: dict[str, Any]) -> dict[str, Any]:
-        """Add a line to `sends`, `calls` or `webhooks`; it gets a `seq` and a time."""
+        """Add a line to `sends`, `uploads`, `calls` or `webhooks`; it gets a `seq` and a time."""
         with self.lock:
             line = {"seq": next(self._numbers), "at": time.time(), **line}
             getattr(self, kind).append(line)

@@ -6,7 +6,8 @@ RESTORED = "restored"
 
 
 def leave_to_people(db: sqlite3.Connection, now: float) -> tuple[int, int]:
-    """Nothing of it goes out by itself: sends become dead letters, answers a person's. Returns how many of each. Inside a transaction."""
+    """Nothing of it goes out by itself: sends become dead letters, answers a person's, schedules that were due pause. Returns how
+    many sends and answers. Inside a transaction."""
     sends = db.execute(
         """
         UPDATE messages SET state = 'failed', failed_at = ?, due_at = NULL, lease_owner = NULL, lease_expires_at = NULL,
@@ -25,4 +26,5 @@ def leave_to_people(db: sqlite3.Connection, now: float) -> tuple[int, int]:
         (now, RESTORED),
     )
     answers = db.execute("UPDATE messages SET state = 'unanswered' WHERE direction = 'in' AND state = 'waiting'").rowcount
+    db.execute("UPDATE schedules SET state = 'paused', updated_at = ?1 WHERE state = 'active' AND next_at <= ?1", (now,))
     return sends, answers

@@ -63,39 +63,48 @@ def page(
     limit: int = 40,
 ) -> list[Item]:
     """`which`: a name of FILTERS. `after`: `place` and id of the last item of the page before."""
-    place, oldest_first = _OLDEST_FIRST.get(which, "last_message_at"), which in _OLDEST_FIRST
-    sign, direction = (">", "ASC") if oldest_first else ("<", "DESC")
+    if client_id is None:
+        return _page(db, which, None, after, {"now": now, "user_id": user_id, "limit": limit})
+    # number by number: by time alone, a small client's conversations would be looked for among everybody's
+    numbers = [row["id"] for row in db.execute("SELECT id FROM numbers WHERE client_id = ?", (client_id,))]
+    pages = [_page(db, which, number_id, after, {"now": now, "user_id": user_id, "limit": limit}) for number_id in numbers]
+    items = sorted((item for page in pages for item in page), key=lambda item: (item.place, item.id))
+    return (items if which in _OLDEST_FIRST else items[::-1])[:limit]
+
+
+def _page(db: sqlite3.Connection, which: str, number_id: int | None, after: tuple[float, int] | None, given: dict) -> list[Item]:
+    place = _OLDEST_FIRST.get(which, "last_message_at")
+    sign, direction = (">", "ASC") if which in _OLDEST_FIRST else ("<", "DESC")
+    conditions = [FILTERS[which]]
+    if number_id is not None:
+        conditions.append("conversations.number_id = :number_id")
+    if after:
+        conditions.append(f"({place}, conversations.id) {sign} (:place, :id)")
+        given = {**given, "place": after[0], "id": after[1]}
     rows = db.execute(
         f"""
-        SELECT conversations.id, {SHOWN_NAME}, clients.name, channel, display_phone, conversations.state,
-            taken_by, unread, waiting_since, needs_person_at, needs_person_reason, window_closes_at, last_message_at, messages.direction, messages.kind, messages.state, messages.purpose,
+        SELECT conversations.id, {SHOWN_NAME}, clients.name, channel, display_phone,
+            conversations.state, taken_by, unread, waiting_since, needs_person_at, needs_person_reason, window_closes_at,
+            last_message_at, messages.direction, messages.kind, messages.state, messages.purpose,
             substr(messages.text, 1, 160), {place}
         FROM conversations
         JOIN contacts ON contacts.id = conversations.contact_id
         JOIN numbers ON numbers.id = conversations.number_id
         JOIN clients ON clients.id = numbers.client_id
         LEFT JOIN messages ON messages.id = last_message_id
-        WHERE {FILTERS[which]}
-            AND (:client_id IS NULL OR numbers.client_id = :client_id)
-            AND (:place IS NULL OR ({place}, conversations.id) {sign} (:place, :id))
+        WHERE {" AND ".join(conditions)}
         ORDER BY {place} {direction}, conversations.id {direction} LIMIT :limit
         """,
-        {
-            "now": now,
-            "user_id": user_id,
-            "client_id": client_id,
-            "place": after[0] if after else None,
-            "id": after[1] if after else None,
-            "limit": limit,
-        },
+        {**given, "number_id": number_id},
     )
     return [Item(*row) for row in rows]
 
 
-def counts(db: sqlite3.Connection, *, now: float, user_id: int) -> dict[str, int]:
-    given = {"now": now, "user_id": user_id}
+def counts(db: sqlite3.Connection, *, now: float, user_id: int, client_id: int | None = None) -> dict[str, int]:
+    given = {"now": now, "user_id": user_id, "client_id": client_id}
+    of_client = "" if client_id is None else " AND number_id IN (SELECT id FROM numbers WHERE client_id = :client_id)"
     return {
-        which: db.execute(f"SELECT COUNT(*) FROM conversations WHERE {FILTERS[which]}", given).fetchone()[0]
+        which: db.execute(f"SELECT COUNT(*) FROM conversations WHERE {FILTERS[which]}{of_client}", given).fetchone()[0]
         for which in COUNTED
     }
 

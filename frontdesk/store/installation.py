@@ -20,8 +20,11 @@ MARKER = "restore-under-way.json"
 STAGING = "restoring."
 SETTINGS_OF_BACKUP = "settings-of-the-backup.env"
 
+# The folders of DATA_DIR that hold what rows speak of; each file comes there by a rename.
+FOLDERS = ("media", "knowledge", "uploads")
+
 # In this order: a log must never lie beside a database that it is not of.
-SWAPPED = ("frontdesk.db-wal", "frontdesk.db-shm", "frontdesk.db", "media", "secret_key", SETTINGS_OF_BACKUP)
+SWAPPED = ("frontdesk.db-wal", "frontdesk.db-shm", "frontdesk.db", *FOLDERS, "secret_key", SETTINGS_OF_BACKUP)
 
 _held: dict[Path, int] = {}
 

@@ -507,6 +507,7 @@ def m011_answered_by(db: Database) -> None:
 def m012_kinds(db: Database) -> None:
     """What we send besides texts: its object is in `raw`, as the Cloud API has it, its file in `media`."""
     db.conn.execute("ALTER TABLE messages ADD COLUMN media_id INTEGER")
+    db.conn.execute("CREATE INDEX messages_of_media ON messages (media_id) WHERE media_id IS NOT NULL")
 
 
 @migrations()
@@ -535,6 +536,49 @@ def m013_templates(db: Database) -> None:
             account_id TEXT PRIMARY KEY,
             read_at REAL NOT NULL,
             error TEXT
+        ) WITHOUT ROWID
+        """,
+    )
+
+
+@migrations()
+def m014_media(db: Database) -> None:
+    _statements(
+        db,
+        """
+        CREATE TABLE media (
+            id INTEGER PRIMARY KEY,
+            public_id TEXT NOT NULL UNIQUE,
+            client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
+            state TEXT NOT NULL CHECK (state IN ('wanted', 'ready', 'failed')),
+            -- NULL: it was uploaded
+            url TEXT,
+            -- the name of its file (store/files.py); several rows may have one
+            sha256 TEXT,
+            mime_type TEXT,
+            size_bytes INTEGER,
+            filename TEXT NOT NULL DEFAULT '',
+            animated INTEGER NOT NULL DEFAULT 0,
+            error_code TEXT,
+            error_words TEXT,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            due_at REAL,
+            lease_owner TEXT,
+            lease_expires_at REAL,
+            created_at REAL NOT NULL,
+            used_at REAL NOT NULL
+        );
+        CREATE INDEX media_sha256 ON media (sha256) WHERE state = 'ready';
+        CREATE INDEX media_wanted ON media (id) WHERE state = 'wanted';
+        CREATE INDEX media_used ON media (used_at) WHERE state = 'ready';
+
+        -- What each number has handed to its provider, and the provider's name for it.
+        CREATE TABLE media_uploads (
+            number_id INTEGER NOT NULL REFERENCES numbers ON DELETE CASCADE,
+            sha256 TEXT NOT NULL,
+            external_id TEXT NOT NULL,
+            uploaded_at REAL NOT NULL,
+            PRIMARY KEY (number_id, sha256)
         ) WITHOUT ROWID
         """,
     )
@@ -584,8 +628,24 @@ def m015_schedules(db: Database) -> None:
             words TEXT,
             PRIMARY KEY (schedule_id, due_at)
         ) WITHOUT ROWID;
+        CREATE INDEX schedule_firings_fired ON schedule_firings (fired_at);
         CREATE INDEX schedule_firings_unsent ON schedule_firings (fired_at) WHERE outcome <> 'sent'
         """,
+    )
+
+
+@migrations()
+def m016_inbox_client(db: Database) -> None:
+    # The filters that can hold nearly everything: what the bot answers, nobody may ever look at.
+    for name, condition in {"open": "state <> 'closed'", "closed": "state = 'closed'", "unread": "unread > 0"}.items():
+        db.conn.execute(
+            f"CREATE INDEX inbox_{name}_of_number ON conversations (number_id, last_message_at, id) WHERE {condition}"
+        )
+    db.conn.execute(
+        """
+        CREATE INDEX inbox_window ON conversations (window_closes_at, id)
+        WHERE (waiting_since IS NOT NULL OR state = 'human' OR needs_person_at IS NOT NULL)
+        """
     )
 
 
@@ -788,6 +848,142 @@ def m018_knowledge(db: Database) -> None:
         ) WITHOUT ROWID;
         ALTER TABLE drafts ADD COLUMN passages TEXT NOT NULL DEFAULT '[]'
         """,
+    )
+
+
+@migrations()
+def m019_documents(db: Database) -> None:
+    _statements(
+        db,
+        """
+        -- Many documents given together: one kind of work, one set of options. What has become of it is what its items say.
+        CREATE TABLE document_batches (
+            id INTEGER PRIMARY KEY,
+            public_id TEXT NOT NULL UNIQUE,
+            client_id INTEGER REFERENCES clients ON DELETE CASCADE,
+            token_id INTEGER,
+            kind TEXT NOT NULL CHECK (kind IN ('summary', 'classification', 'extraction')),
+            -- JSON: flows/document_prompts.py
+            options TEXT NOT NULL,
+            -- since when it is this batch's turn
+            turn_at REAL NOT NULL DEFAULT 0,
+            created_at REAL NOT NULL,
+            expires_at REAL NOT NULL,
+            expired_at REAL
+        );
+        CREATE INDEX document_batches_turn ON document_batches (turn_at) WHERE expired_at IS NULL;
+        CREATE INDEX document_batches_age ON document_batches (expires_at);
+
+        -- One document and what is to be done with it, alone or as an item of a batch.
+        CREATE TABLE document_tasks (
+            id INTEGER PRIMARY KEY,
+            public_id TEXT NOT NULL UNIQUE,
+            batch_id INTEGER REFERENCES document_batches ON DELETE CASCADE,
+            position INTEGER NOT NULL DEFAULT 0,
+            -- the sender's own: a file's name, a row's number
+            name TEXT NOT NULL DEFAULT '',
+            client_id INTEGER REFERENCES clients ON DELETE CASCADE,
+            token_id INTEGER,
+            kind TEXT NOT NULL,
+            -- NULL: the batch's
+            options TEXT,
+            -- '': whichever the settings name
+            model TEXT NOT NULL DEFAULT '',
+            state TEXT NOT NULL DEFAULT 'queued'
+                CHECK (state IN ('queued', 'working', 'paused', 'done', 'failed', 'cancelled', 'expired')),
+            -- queued: when it may begin; working: when its lease ends
+            due_at REAL NOT NULL,
+            claim_owner TEXT,
+            -- claims since the last part that was kept, and calls that came to nothing
+            attempts INTEGER NOT NULL DEFAULT 0,
+            failures INTEGER NOT NULL DEFAULT 0,
+            part_bytes INTEGER NOT NULL,
+            parts_done INTEGER NOT NULL DEFAULT 0,
+            parts_total INTEGER NOT NULL,
+            result TEXT,
+            error TEXT,
+            -- the model's own words, where they did not fit the schema
+            first_answer TEXT,
+            second_answer TEXT,
+            seconds REAL NOT NULL DEFAULT 0,
+            created_at REAL NOT NULL,
+            started_at REAL,
+            finished_at REAL,
+            expires_at REAL
+        );
+        CREATE INDEX document_tasks_open ON document_tasks (batch_id, position) WHERE state IN ('queued', 'working');
+        CREATE INDEX document_tasks_batch ON document_tasks (batch_id, position);
+        CREATE INDEX document_tasks_age ON document_tasks (expires_at) WHERE batch_id IS NULL;
+
+        -- Apart, for a row is written anew whenever its state changes.
+        CREATE TABLE document_texts (
+            task_id INTEGER PRIMARY KEY REFERENCES document_tasks ON DELETE CASCADE,
+            text TEXT NOT NULL
+        );
+
+        -- What a long document's parts came to, in order.
+        CREATE TABLE document_parts (
+            task_id INTEGER NOT NULL REFERENCES document_tasks ON DELETE CASCADE,
+            number INTEGER NOT NULL,
+            text TEXT NOT NULL,
+            PRIMARY KEY (task_id, number)
+        ) WITHOUT ROWID
+        """,
+    )
+
+
+@migrations()
+def m020_ops(db: Database) -> None:
+    """What only ever grows, for /metrics: counted where it happens, in its own transaction, so no process can forget or double it."""
+    _statements(
+        db,
+        """
+        CREATE TABLE counters (
+            name TEXT NOT NULL,
+            label TEXT NOT NULL,
+            value REAL NOT NULL,
+            PRIMARY KEY (name, label)
+        ) WITHOUT ROWID
+        """,
+    )
+    count = "ON CONFLICT (name, label) DO UPDATE SET value = value + excluded.value;"
+    db.conn.execute(
+        f"""
+        CREATE TRIGGER counters_added AFTER INSERT ON messages BEGIN
+            INSERT INTO counters VALUES ('messages', CASE NEW.direction WHEN 'in' THEN 'in' ELSE COALESCE(NEW.purpose, 'other') END, 1) {count}
+        END
+        """
+    )
+    db.conn.execute(
+        f"""
+        CREATE TRIGGER counters_outcome AFTER UPDATE OF state ON messages
+        WHEN NEW.state IS NOT OLD.state AND NEW.state IN ('sending', 'unknown', 'sent', 'delivered', 'read', 'failed') BEGIN
+            INSERT INTO counters VALUES ('outcomes', NEW.state, 1) {count}
+            INSERT INTO counters SELECT 'failures', COALESCE(NEW.error_code, ''), 1 WHERE NEW.state = 'failed' {count}
+        END
+        """
+    )
+    seconds = "(SELECT 'waited' AS part, NEW.waited_seconds AS s UNION ALL SELECT 'model', COALESCE(NEW.model_seconds, 0)"
+    seconds += " UNION ALL SELECT 'send', NEW.sent_at - NEW.created_at"
+    seconds += " UNION ALL SELECT 'answer', NEW.waited_seconds + COALESCE(NEW.model_seconds, 0) + NEW.sent_at - NEW.created_at)"
+    bounds = (0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1800)
+    classes = " ".join(f"WHEN s <= {bound} THEN '{bound}'" for bound in bounds)
+    db.conn.execute(
+        f"""
+        CREATE TRIGGER counters_answered AFTER UPDATE OF sent_at ON messages
+        WHEN OLD.sent_at IS NULL AND NEW.sent_at IS NOT NULL AND NEW.waited_seconds IS NOT NULL BEGIN
+            INSERT INTO counters SELECT part, CASE {classes} ELSE '+Inf' END, 1 FROM {seconds} WHERE TRUE {count}
+            INSERT INTO counters SELECT part, 'sum', MAX(0, s) FROM {seconds} WHERE TRUE {count}
+        END
+        """
+    )
+    db.conn.execute(
+        f"""
+        CREATE TRIGGER counters_taken_over AFTER UPDATE OF claim_owner ON conversations
+        WHEN OLD.claim_owner IS NOT NULL AND NEW.claim_owner IS NOT NULL AND NEW.claim_owner <> OLD.claim_owner BEGIN
+            INSERT INTO counters VALUES ('leases', 'taken over', 1) {count}
+        END
+        """
     )
 
 

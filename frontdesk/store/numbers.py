@@ -7,6 +7,8 @@ from frontdesk.channels import Sender
 from frontdesk.settings import Settings
 from frontdesk.store import secrets
 
+BY_HAND = "stopped by hand"  # a reason to stop that has no code
+
 
 @dataclass(frozen=True, slots=True)
 class Number:

@@ -102,7 +102,7 @@ def queue(
             waited_seconds,
             model_seconds,
             content.kind,
-            content.body and json.dumps({"type": content.kind, content.kind: content.body}),
+            None if content.body is None else json.dumps({"type": content.kind, content.kind: content.body}),
             media_id,
             media and json.dumps(media),
         ),
@@ -355,6 +355,12 @@ def to_send(db: sqlite3.Connection, now: float, limit: int = 1000) -> list[int]:
             (now, limit),
         )
     ]
+
+
+def waiting_for(db: sqlite3.Connection, media_id: int) -> list[int]:
+    """Conversations that have a message with this file to send."""
+    rows = db.execute("SELECT DISTINCT conversation_id FROM messages WHERE media_id = ? AND state = 'queued'", (media_id,))
+    return [row["conversation_id"] for row in rows]
 
 
 def clean_unmatched(db: sqlite3.Connection, before: float) -> int:

@@ -236,6 +236,26 @@ def met(db: sqlite3.Connection, schedule_id: int, conversation_id: int) -> None:
     db.execute("UPDATE schedules SET conversation_id = ? WHERE id = ?", (conversation_id, schedule_id))
 
 
+def fired_after(db: sqlite3.Connection, at: float) -> list[Schedule]:
+    """Recurring ones with a firing later than `at`."""
+    rows = db.execute(
+        f"""
+        SELECT {_COLUMNS} FROM {_WITH_LAST}
+        WHERE state = 'active' AND rule IS NOT NULL
+            AND schedules.id IN (SELECT schedule_id FROM schedule_firings AS later WHERE later.fired_at > ?)
+        """,
+        (at,),
+    )
+    return [_schedule(row) for row in rows]
+
+
+def bring_forward(db: sqlite3.Connection, schedule: Schedule, next_at: float) -> None:
+    """Unless it changed meanwhile."""
+    db.execute(
+        "UPDATE schedules SET next_at = ? WHERE id = ? AND state = 'active' AND next_at = ?", (next_at, schedule.id, schedule.next_at)
+    )
+
+
 def firings(db: sqlite3.Connection, schedule_id: int, limit: int = 50) -> list[Firing]:
     """Newest first."""
     rows = db.execute(

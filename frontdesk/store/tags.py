@@ -7,8 +7,8 @@ LONGEST_TAG = 50
 
 
 def normal(tag: str) -> str:
-    """One form for each tag: without a leading #, in small letters."""
-    return " ".join(tag.strip().lstrip("#").lower().split())[:LONGEST_TAG]
+    """One form for each tag: without a leading # and commas, in small letters."""
+    return " ".join(tag.replace(",", " ").strip().lstrip("#").lower().split())[:LONGEST_TAG].strip()
 
 
 def add(db: sqlite3.Connection, client_id: int, contact_ids: Iterable[int], tag: str) -> int:

@@ -5,6 +5,9 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Any
 
+from frontdesk.store import media
+from frontdesk.store.media import Media
+
 from frontdesk.store.names import SHOWN_NAME
 
 
@@ -34,8 +37,10 @@ class Line:
     error_title: str | None
     error_details: str | None
     user_name: str | None
+    media_id: int | None
     quoted: "Quote | None" = None
     reactions: list[str] = field(default_factory=list)
+    file: Media | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class Quote:
 
 _COLUMNS = """messages.id, direction, state, kind, purpose, text, media, raw, external_id, reply_to_external_id, provider_at,
     messages.created_at, edited_at, revoked_at, sent_at, delivered_at, read_at, failed_at, error_code, error_title,
-    error_details, users.name"""
+    error_details, users.name, media_id"""
 
 
 def page(
@@ -67,6 +72,7 @@ def page(
     lines = [_line(row) for row in reversed(rows)]
     _add_quotes(db, conversation_id, lines)
     _add_reactions(db, conversation_id, lines)
+    _add_files(db, lines)
     return lines
 
 
@@ -99,6 +105,12 @@ def written_at(db: sqlite3.Connection, conversation_id: int, message_id: int | N
         "SELECT created_at FROM messages WHERE id = ? AND conversation_id = ?", (message_id, conversation_id)
     ).fetchone()
     return row["created_at"] if row else None
+
+
+def _add_files(db: sqlite3.Connection, lines: list[Line]) -> None:
+    for line in lines:
+        if line.media_id is not None:
+            line.file = media.get(db, line.media_id)
 
 
 def _line(row: sqlite3.Row) -> Line:

@@ -6,17 +6,23 @@ from frontdesk.flows.context import Context
 from frontdesk.web.account import account_pages
 from frontdesk.web.api import api_pages
 from frontdesk.web.api_tokens import token_pages
+from frontdesk.web.attachments import attachment_pages
+from frontdesk.web.audiences import audience_pages
 from frontdesk.web.canned import canned_pages
 from frontdesk.web.clients import client_pages
 from frontdesk.web.compose import compose_pages
 from frontdesk.web.dead_letters import dead_letter_pages
+from frontdesk.web.documents import document_pages
 from frontdesk.web.inbox import inbox_pages
 from frontdesk.web.login import login_pages
+from frontdesk.web.metrics import metrics_page
 from frontdesk.web.numbers import number_pages
 from frontdesk.web.overview import overview_pages
 from frontdesk.web.pages import add_pages
 from frontdesk.web.rejected import rejected_pages
 from frontdesk.web.rq import rq_pages
+from frontdesk.web.schedules import schedule_pages
+from frontdesk.web.tags import tag_pages
 from frontdesk.web.templates import template_pages
 from frontdesk.web.thread import thread_pages
 from frontdesk.web.users import user_pages
@@ -28,17 +34,23 @@ PAGES = (
     user_pages,
     inbox_pages,
     thread_pages,
+    tag_pages,
     compose_pages,
+    attachment_pages,
     template_pages,
+    schedule_pages,
     dead_letter_pages,
     rejected_pages,
     client_pages,
+    audience_pages,
     number_pages,
     overview_pages,
+    document_pages,
     rq_pages,
     canned_pages,
     api_pages,
     token_pages,
+    metrics_page,
 )
 
 

@@ -9,7 +9,11 @@ from frontdesk.web import access
 from frontdesk.web.forms import Form
 from frontdesk.web.pages import flash, see_other
 
-LABELS = {"send": "Send messages and see what became of them", "read": "Read conversations, contacts and numbers"}
+LABELS = {
+    "send": "Send messages and see what became of them",
+    "read": "Read conversations, contacts and numbers",
+    "documents": "Have documents summarised, classified or extracted",
+}
 
 
 def token_pages(context: Context) -> Blueprint:

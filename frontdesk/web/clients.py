@@ -16,7 +16,7 @@ from frontdesk.web.pages import flash, see_other
 
 LONGEST_PROMPT = 40_000
 LONGEST_TEXT = 1_000  # of a sentence that customers are sent
-DAY = 24 * 3600
+VERSIONS = 50  # of a prompt, on one page
 
 # field, label, least, most
 NUMBERS = [
@@ -51,12 +51,9 @@ def client_pages(context: Context) -> Blueprint:
     def add():
         form = Form()
         name, zone, prompt = form.text("name", "A name"), _zone(form), form.words("prompt", "The prompt", LONGEST_PROMPT)
-        if form and clients.find(context.db, name) is not None:
-            form.wrong("name", "There is a client of this name already.")
-        if not form:
+        client_id = _added(context, form, name, prompt, zone) if form else None
+        if client_id is None:
             return render_template("desk/client_new.html", form=form, zones=_zones()), 422
-        with transaction(context.db) as db:
-            client_id = clients.add(db, name, prompt, context.now(), zone)
         flash(f"{name} is there. Give it a number next.", "success")
         return see_other(".show", client_id=client_id)
 
@@ -70,11 +67,12 @@ def client_pages(context: Context) -> Blueprint:
         form = Form()
         prompt = form.words("prompt", "The prompt", LONGEST_PROMPT)
         persona, language = form.words("persona", "The persona", LONGEST_TEXT, required=False), _language(form)
+        with transaction(context.db) as db:
+            if form and _is_as_seen(db, client_id, form, "prompt"):
+                clients.set_prompt(db, client_id, prompt, context.now(), g.user.id)
+                clients.change(db, client_id, {"persona": persona, "language": language}, context.now())
         if not form:
             return _client_page(context, client_id, form), 422
-        with transaction(context.db) as db:
-            clients.set_prompt(db, client_id, prompt, context.now(), g.user.id)
-            clients.change(db, client_id, {"persona": persona, "language": language}, context.now())
         flash("Saved. It counts from the next answer on.", "success")
         return see_other(".show", client_id=client_id)
 
@@ -86,7 +84,8 @@ def client_pages(context: Context) -> Blueprint:
         if form:
             try:
                 with transaction(context.db) as db:
-                    clients.change(db, client_id, values, context.now())
+                    if _is_as_seen(db, client_id, form, "name"):
+                        clients.change(db, client_id, values, context.now())
             except sqlite3.IntegrityError:
                 form.wrong("name", "There is a client of this name already.")
         if not form:
@@ -97,8 +96,9 @@ def client_pages(context: Context) -> Blueprint:
     @pages.get("/clients/<int:client_id>/versions")
     def versions(client_id: int):
         stored = _stored(context, client_id)
-        found = clients.prompt_versions(context.db, client_id)
-        steps = [(version, _difference(before.text if before else "", version.text)) for version, before in zip(found, [*found[1:], None])]
+        found = clients.prompt_versions(context.db, client_id, limit=VERSIONS + 1)
+        befores = [before.text for before in found[1:]] + ([""] if len(found) <= VERSIONS else [])
+        steps = [(version, _difference(before, version.text)) for version, before in zip(found, befores)]
         return render_template("desk/versions.html", client=stored, versions=steps)
 
     @pages.post("/clients/<int:client_id>/versions/<int:version_id>/revert")
@@ -126,17 +126,36 @@ def client_pages(context: Context) -> Blueprint:
             language=_language(form),
             question=question,
         )
-        return _try(context, try_id)
+        return _try(context, client_id, try_id)
 
     @pages.get("/clients/<int:client_id>/tries/<int:try_id>")
     def tried(client_id: int, try_id: int):
-        return _try(context, try_id)
+        return _try(context, client_id, try_id)
 
     return pages
 
 
-def _try(context: Context, try_id: int) -> str:
-    found = tries.get(context.db, try_id) or abort(404)
+def _added(context: Context, form: Form, name: str, prompt: str, zone: str) -> int | None:
+    try:
+        with transaction(context.db) as db:
+            return clients.add(db, name, prompt, context.now(), zone)
+    except sqlite3.IntegrityError:
+        form.wrong("name", "There is a client of this name already.")
+        return None
+
+
+def _is_as_seen(db: sqlite3.Connection, client_id: int, form: Form, field: str) -> bool:
+    """Inside the transaction that saves: nobody else has saved since the form was loaded."""
+    if request.form.get("seen", "") in ("", repr(clients.as_stored(db, client_id)["updated_at"])):
+        return True
+    form.wrong(field, "Somebody saved this client after you opened it. Compare in another tab; saving again overwrites what they saved.")
+    return False
+
+
+def _try(context: Context, client_id: int, try_id: int) -> str:
+    found = tries.get(context.db, try_id)
+    if found is None or found.client_id != client_id:
+        abort(404)
     return render_template("desk/_try.html", tried=found, waited=context.now() - found.created_at)
 
 
@@ -173,7 +192,7 @@ def _as_typed(stored: dict) -> dict[str, str]:
     """A client's row as the form's fields show it."""
     values = {name: "" if value is None else f"{value:g}" if isinstance(value, float) else str(value) for name, value in stored.items()}
     values |= opening_hours.typed(stored["hours"])
-    values["prompt"] = stored["system_prompt"]
+    values |= {"prompt": stored["system_prompt"], "seen": repr(stored["updated_at"])}
     values["own_words"] = "" if stored["person_words"] is None else "yes"
     values["after_holding"] = {None: "", 0: "no", 1: "yes"}[stored["answer_after_holding"]]
     return values

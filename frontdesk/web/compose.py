@@ -12,10 +12,12 @@ from flask import Blueprint, abort, g, redirect, render_template, request, url_f
 from frontdesk.flows import take_over, template_parts
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend, Outgoing
-from frontdesk.store import conversations, numbers, templates, thread
+from frontdesk.store import clients, conversations, numbers, templates, thread
 from frontdesk.store.conversations import Conversation
-from frontdesk.web import access
+from frontdesk.web import access, attachments
 from frontdesk.web.forms import Form
+from frontdesk.web.pages import flash
+from frontdesk.web.schedules import read_time
 
 MOST_BUTTONS = 3
 
@@ -29,8 +31,22 @@ class Kind:
     field: Callable[[tuple], str]
 
 
+@dataclass(frozen=True, slots=True)
+class When:
+    """Once `at` a time (UTC epoch seconds), or by a `rule`; neither: now."""
+
+    at: float | None = None
+    rule: str | None = None
+    name: str = ""
+
+
+NOW = When()
+
+
 def compose_pages(context: Context) -> Blueprint:
-    pages = access.protect(Blueprint("compose", __name__))
+    pages = Blueprint("compose", __name__)
+    pages.before_request(attachments.take_files)
+    access.protect(pages)
 
     @pages.get("/inbox/<int:conversation_id>/compose/<kind>")
     def show(conversation_id: int, kind: str):
@@ -40,14 +56,18 @@ def compose_pages(context: Context) -> Blueprint:
     def send(conversation_id: int, kind: str):
         conversation, form = _conversation(context, conversation_id), Form()
         given = _read(context, conversation, kind, form)
-        if given is not None:
-            try:
-                _send(context, conversation_id, given)
-            except CannotSend as error:
-                form.wrong(_field_of(error), str(error))
+        when = _when(context, conversation, form)
         if not form:
             return _page(context, conversation, kind, form), 422
-        return redirect(url_for("thread.show", conversation_id=conversation_id), 303)
+        try:
+            _send(context, conversation_id, given) if when is NOW else _schedule(context, conversation_id, given, when)
+        except CannotSend as error:
+            form.wrong(_field_of(error), str(error))
+            return _page(context, conversation, kind, form), 422
+        if when is NOW:
+            return redirect(url_for("thread.show", conversation_id=conversation_id), 303)
+        flash("Scheduled.", "success")
+        return redirect(url_for("schedules.all_schedules"), 303)
 
     @pages.post("/inbox/<int:conversation_id>/compose/<kind>/preview")
     def preview(conversation_id: int, kind: str):
@@ -70,9 +90,31 @@ def _send(context: Context, conversation_id: int, given) -> None:
     take_over.send_by_person(context, conversation_id, g.user.id, prepare)
 
 
+def _schedule(context: Context, conversation_id: int, given, when: When) -> None:
+    from frontdesk.flows import scheduling
+
+    wanted = scheduling.Wanted(given, conversation_id=conversation_id, name=when.name, at=when.at, rule=when.rule)
+    scheduling.make(context, wanted, user_id=g.user.id)
+
+
+def _when(context: Context, conversation: Conversation, form: Form) -> When:
+    """When it goes out; what is wrong with it stands in the form."""
+    how = form.values["when"] = request.form.get("when", "now")
+    if how == "now":
+        return NOW
+    name = form.words("schedule_name", "A name", 200, required=False)
+    if how == "again":
+        return When(rule=form.words("rule", "How often", 200), name=name)
+    return When(at=read_time(form, _time_zone(context, conversation)), name=name)
+
+
+def _time_zone(context: Context, conversation: Conversation) -> str:
+    return clients.get(context.db, numbers.get(context.db, conversation.number_id).client_id, context.settings).time_zone
+
+
 def _field_of(error: CannotSend) -> str:
-    """A template's variables stand in the form under their names."""
-    return (error.field or "message").removeprefix("variables.")
+    """A template's variables stand in the form under their names, a time under its day."""
+    return {"at": "on", None: "message"}.get(error.field, error.field).removeprefix("variables.")
 
 
 # --- what was typed -----------------------------------------------------------------------------------------------------------------
@@ -163,6 +205,7 @@ def _location_field(place: tuple) -> str:
 
 
 KINDS = {
+    "text": Kind("A text", lambda form: {"type": "text", "text": _typed(form, "text")}, lambda place: "text"),
     "buttons": Kind("Buttons", _buttons_given, _buttons_field),
     "list": Kind("A list", _list_given, _list_field),
     "location": Kind("A place", _location_given, _location_field),
@@ -176,9 +219,28 @@ def _template_given(context: Context, conversation: Conversation, form: Form) ->
         return None
     variables = {slot.name: _typed(form, slot.name) for slot in template_parts.slots(template)}
     given = {"type": "template", "name": template.name, "language": template.language, "variables": variables}
+    if header := _header_given(context, conversation, template, form):
+        given["header"] = header
     for name in [name for name, value in variables.items() if not value]:
         form.wrong(name, "This is missing.")
     return given if form else None
+
+
+def _header_given(context: Context, conversation: Conversation, template: templates.Template, form: Form) -> dict[str, Any] | None:
+    """The file above the text. One that was kept with a form that was wrong elsewhere need not be chosen again."""
+    kind, file = template_parts.header_file(template), request.files.get("file")
+    media_id = request.form.get("media_id", "")
+    if kind is None:
+        return None
+    if file and file.filename:
+        try:
+            media_id = attachments.kept(context, conversation.id, file).public_id
+        except CannotSend as error:
+            form.wrong("header", str(error))
+    elif not media_id:
+        form.wrong("header", "Choose a file.")
+    form.values["media_id"] = media_id
+    return {"type": kind, "media_id": media_id} if media_id else None
 
 
 def _template_field(place: tuple) -> str:
@@ -207,6 +269,7 @@ def _page(context: Context, conversation: Conversation, kind: str, form: Form) -
         conversation_id=conversation.id,
         customer=thread.customer(context.db, conversation.id),
         window_open=(conversation.window_closes_at or 0) > context.now(),
+        time_zone=_time_zone(context, conversation),
         usable=usable,
         chosen=chosen,
         slots=template_parts.slots(chosen) if chosen else [],

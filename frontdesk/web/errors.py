@@ -54,6 +54,7 @@ def add_error_pages(blueprint: Blueprint) -> None:
     blueprint.register_error_handler(HTTPException, http_error)
     blueprint.register_error_handler(queues.RedisError, _redis_away)
     blueprint.register_error_handler(sqlite3.OperationalError, _database_busy)
+    blueprint.register_error_handler(OverflowError, _no_such_id)
     blueprint.register_error_handler(Exception, own_error)
 
 
@@ -77,6 +78,11 @@ def _redis_away(error: Exception):
 def _database_busy(error: sqlite3.OperationalError):
     log.error("%s %s: %s", request.method, place(), error)
     return shown(503, "The database is busy or cannot be reached. Nothing was changed; try again in a moment.")
+
+
+def _no_such_id(error: OverflowError):
+    """A number in the address or the form that is larger than any id can be."""
+    return shown(404) if "SQLite INTEGER" in str(error) else own_error(error)
 
 
 def place() -> str:

@@ -1,6 +1,7 @@
 """The inbox's list: conversations by what they need, and the search over everything that was said."""
 
 import hashlib
+import secrets
 
 from flask import Blueprint, Response, g, redirect, render_template, request
 
@@ -11,6 +12,9 @@ from frontdesk.web import access
 from frontdesk.web.errors import wants_fragment
 
 PAGE = 40
+
+# Where a fragment's own hash is put in: nothing that a customer could write.
+_PLACE = secrets.token_hex(16)
 
 # Short, for a phone's width, and in full.
 LABELS = {
@@ -90,7 +94,7 @@ def list_values(context: Context) -> dict:
         "clients": clients.names(context.db),
         "items": items[:PAGE],
         "following": items[PAGE - 1] if len(items) > PAGE else None,
-        "counts": inbox.counts(context.db, now=now, user_id=g.user.id),
+        "counts": inbox.counts(context.db, now=now, user_id=g.user.id, client_id=client_id),
         "expected": waits.expected_seconds(context),
         "people": {user.id: user.name for user in users.all_of_them(context.db)},
         "now": now,
@@ -100,8 +104,8 @@ def list_values(context: Context) -> dict:
 
 def if_changed(template: str, **values) -> Response:
     """The fragment, with a hash of itself for the next poll; 204 while that stays the same."""
-    html = render_template(template, **values, known="{known}")
-    known = hashlib.sha256(html.encode()).hexdigest()[:16]
+    html = render_template(template, **values, known=_PLACE)
+    known = hashlib.sha256(html.replace(_PLACE, "").encode()).hexdigest()[:16]
     if request.args.get("known") == known:
         return Response(status=204)
-    return Response(html.replace("{known}", known), mimetype="text/html")
+    return Response(html.replace(_PLACE, known), mimetype="text/html")

@@ -8,7 +8,7 @@ from frontdesk.store import clients, numbers, outbox
 from frontdesk.store.database import transaction
 from frontdesk.web import access, webhook
 from frontdesk.web.forms import Form
-from frontdesk.web.pages import flash, see_other
+from frontdesk.web.pages import flash, see_other, wants_fragment
 
 # Meta's highest throughput tier.
 MOST_PER_SECOND = 1000
@@ -46,6 +46,8 @@ def number_pages(context: Context) -> Blueprint:
                 now=context.now(),
             )
             numbers.change(db, number_id, **values)
+        with context.ringing():
+            context.queues.refresh_templates()
         flash("The number is there. Test it next.", "success")
         return see_other(".show", number_id=number_id)
 
@@ -65,13 +67,15 @@ def number_pages(context: Context) -> Blueprint:
             numbers.change(db, number_id, **values)
             if token:
                 numbers.set_token(db, context.settings, number_id, token)
+        with context.ringing():
+            context.queues.refresh_templates()
         flash("Saved. A new token counts from the next message on." if token else "Saved.", "success")
         return see_other(".show", number_id=number_id)
 
     @pages.post("/numbers/<int:number_id>/stop")
     def stop(number_id: int):
         _known(context, number_id)
-        numbers.stop(context.db, number_id, "stopped by hand", None, context.now())
+        numbers.stop(context.db, number_id, numbers.BY_HAND, None, context.now())
         flash("Stopped. What is written waits until you resume it.", "success")
         return see_other(".show", number_id=number_id)
 
@@ -88,7 +92,9 @@ def number_pages(context: Context) -> Blueprint:
     def test(number_id: int):
         """Asks Graph while the browser waits: two calls of ten seconds at most."""
         findings = list(diagnosis.cloud_number(context.settings, _known(context, number_id)))
-        return render_template("desk/_number_test.html", findings=findings)
+        if wants_fragment():
+            return render_template("desk/_number_test.html", findings=findings)
+        return _number_page(context, number_id, findings=findings)
 
     return pages
 
@@ -128,9 +134,9 @@ def _choices(context: Context) -> list[tuple[str, str]]:
     return [(str(id_), name) for id_, name in clients.names(context.db)]
 
 
-def _number_page(context: Context, number_id: int, form: Form | None = None) -> str:
+def _number_page(context: Context, number_id: int, form: Form | None = None, findings: list[diagnosis.Finding] | None = None) -> str:
     number = _known(context, number_id)
-    form = form or Form(
+    form = form if form is not None else Form(
         client=str(number.client_id),
         account_id=number.account_id or "",
         display_phone=number.display_phone or "",
@@ -140,6 +146,7 @@ def _number_page(context: Context, number_id: int, form: Form | None = None) -> 
         "desk/number.html",
         number=number,
         form=form,
+        findings=findings,
         clients=_choices(context),
         waiting=numbers.waiting(context.db, number_id),
         callback_url=request.url_root.rstrip("/") + webhook.PATH,

@@ -64,19 +64,19 @@ def _values(context: Context) -> dict:
         "spans": SPANS,
         "client_id": client_id,
         "clients": clients.names(context.db),
-        "now": _now(context),
+        "now": _now(context, client_id),
         "total": total,
         "split": _split(total),
         "failures": _failures(total),
-        "plots": _plots(span, counted) + _acknowledgement_plot(context, span, begin, end),
+        "plots": _plots(span, counted) + _plots_of_redis(context, span, begin, end),
     }
 
 
-def _now(context: Context) -> dict:
-    """The tiles: how it stands at this moment."""
+def _now(context: Context, client_id: int | None) -> dict:
+    """The tiles: how it stands at this moment. Who waits or needs a person is of the client; the rest is of the house."""
     db, now = context.db, context.now()
-    counts = inbox.counts(db, now=now, user_id=0)
-    longest = inbox.page(db, "waiting", now=now, user_id=0, limit=1)
+    counts = inbox.counts(db, now=now, user_id=0, client_id=client_id)
+    longest = inbox.page(db, "waiting", now=now, user_id=0, client_id=client_id, limit=1)
     host = context.settings.ollama_host
     states = [(model, models.get(db, host, model)) for model in clients.models_in_use(db, context.settings)]
     return {
@@ -131,27 +131,29 @@ def _plots(span: Span, counted: dict[float, Counted]) -> list:
     ]  # fmt: skip
 
 
-def _acknowledgement_plot(context: Context, span: Span, begin: float, end: float) -> list:
-    """By hours, for more is not kept; none for the hour, none while Redis is away."""
-    if span.step < HOUR:
-        return []
-    starts = [begin + n * HOUR for n in range(int((end - begin) / HOUR))]
+def _plots_of_redis(context: Context, span: Span, begin: float, end: float) -> list:
+    """What is told there alone, and for every client together; nothing while Redis is away."""
+    kept = min(span.step, HOUR)
+    starts = [begin + n * kept for n in range(int((end - begin) / kept))]
+    steps = starts[:: span.step // kept]
     try:
-        found = context.acknowledgements.read(starts)
+        found = context.acknowledgements.read(starts, kept)
+        speeds = context.speeds.read(steps, span.step)
     except queues.RedisError:
         return []
-    per_step = span.step // HOUR
-    steps: list[Histogram] = [added(found[n : n + per_step]) for n in range(0, len(found), per_step)]
-    labels = _labels(span, starts[::per_step])
+    per_step = span.step // kept
+    acknowledged: list[Histogram] = [added(found[n : n + per_step]) for n in range(0, len(found), per_step)]
+    labels = _labels(span, steps)
 
     def milliseconds(share: float) -> list[float | None]:
-        return [1000 * value if (value := percentile(one, share)) is not None else None for one in steps]
+        return [1000 * value if (value := percentile(one, share)) is not None else None for one in acknowledged]
 
     return [
+        line_plot("Speed of the model", "", labels, [Series("tokens a second", "a", speeds)]),
         line_plot("Acknowledging a webhook", " ms", labels, [
             Series("p50", "a", milliseconds(0.5)),
             Series("p95", "c", milliseconds(0.95)),
-        ])
+        ]),
     ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flask import Flask, flash, g, get_flashed_messages, redirect, request, url_for
+from jinja2 import Template
 from markupsafe import Markup, escape
 
 from frontdesk.web import access
@@ -30,12 +31,27 @@ NAVIGATION = [
     Entry("inbox", "Inbox", "/inbox", "inbox"),
     Entry("overview", "Overview", "/overview", "chart"),
     Entry("templates", "Templates", "/templates", "file"),
+    Entry("schedules", "Schedules", "/schedules", "calendar"),
     Entry("clients", "Clients", "/clients", "store", owner=True),
+    Entry("audiences", "Audiences", "/audiences", "list", owner=True),
     Entry("dead-letters", "Dead letters", "/dead-letters", "undelivered", owner=True),
+    Entry("documents", "Documents", "/documents", "copy", owner=True),
     Entry("users", "Users", "/users", "people", owner=True),
     Entry("tokens", "API tokens", "/tokens", "key", owner=True),
     Entry("queues", "Queues", "/rq", "queue", owner=True),
 ]
+
+
+class Page(Template):
+    """What customers write may end in half an emoji, which UTF-8 has no form for: a page with it could not be sent at all."""
+
+    def render(self, *args, **kwargs) -> str:
+        html = super().render(*args, **kwargs)
+        try:
+            html.encode()
+        except UnicodeEncodeError:
+            return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", html)
+        return html
 
 
 def add_pages(app: Flask) -> None:
@@ -54,6 +70,7 @@ def add_pages(app: Flask) -> None:
         user = g.get("user")
         return [entry for entry in entries if user and (user.role == "owner" or not entry.owner)]
 
+    app.jinja_env.template_class = Page
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals |= {
         "asset": asset,

@@ -10,7 +10,7 @@ from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend
 from frontdesk.store import canned, conversations, inbox, notes, numbers, suggestions, thread, users
 from frontdesk.store.conversations import Conversation
-from frontdesk.web import access
+from frontdesk.web import access, attachments
 from frontdesk.web.inbox import if_changed, list_values
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,9 @@ MOST = 400  # lines to read anew with each poll: what one scrolled back to stays
 
 
 def thread_pages(context: Context) -> Blueprint:
-    pages = access.protect(Blueprint("thread", __name__))
+    pages = Blueprint("thread", __name__)
+    pages.before_request(attachments.take_files)
+    access.protect(pages)
     pages.add_app_template_global(lambda code: mends.cause_of(code).mend, "mend")
 
     @pages.get("/inbox/<int:conversation_id>")
@@ -60,17 +62,8 @@ def thread_pages(context: Context) -> Blueprint:
     @pages.post("/inbox/<int:conversation_id>/answer")
     def answer(conversation_id: int):
         _conversation(context, conversation_id)
-        form = request.form
         try:
-            take_over.answer_by_person(
-                context,
-                conversation_id,
-                g.user.id,
-                form.get("text", ""),
-                reply_to_external_id=form.get("reply_to") or None,
-                seen_message_id=form.get("seen", type=int),
-                anyway=form.get("anyway") == "yes",
-            )
+            _send(context, conversation_id)
         except CannotSend as error:
             return _composer(context, conversation_id, error)
         return _composer(context, conversation_id)
@@ -115,6 +108,20 @@ _ACTIONS = {
     "reopen": take_over.hand_back,
     "settle": lambda context, id_: conversations.person_is_there(context.db, id_),
 }
+
+
+def _send(context: Context, conversation_id: int) -> None:
+    """What the composer holds: a reaction, a file with what goes with it, or a text. Raises CannotSend."""
+    form, file = request.form, request.files.get("file")
+    seen = {"seen_message_id": form.get("seen", type=int), "anyway": form.get("anyway") == "yes"}
+    reply_to = form.get("reply_to") or None
+    if form.get("emoji"):
+        take_over.react(context, conversation_id, g.user.id, attachments.reaction(context, reply_to, form["emoji"]))
+    elif file and file.filename:
+        prepare = attachments.file(context, conversation_id, file, form.get("text", ""), reply_to)
+        take_over.send_by_person(context, conversation_id, g.user.id, prepare, **seen)
+    else:
+        take_over.answer_by_person(context, conversation_id, g.user.id, form.get("text", ""), reply_to_external_id=reply_to, **seen)
 
 
 def _conversation(context: Context, conversation_id: int) -> Conversation:

@@ -1,7 +1,6 @@
 """The desk in a real browser against the real stack: what a newcomer does in their first quarter of an hour. Run: tests/browser/run"""
 
 import re
-import shutil
 import time
 
 import pytest
@@ -13,58 +12,11 @@ from axe_playwright_python.sync_playwright import Axe  # noqa: E402
 from rq.results import Result  # noqa: E402
 
 from frontdesk import queues  # noqa: E402
-from tests.stack import Stack, wait_for  # noqa: E402
+from tests import demo  # noqa: E402
+from tests.browser.conftest import in_list  # noqa: E402
+from tests.stack import wait_for  # noqa: E402
 
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 EVIL = "<img src=x onerror=\"document.title='HACKED'\">"
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory):
-    with Stack(tmp_path_factory.mktemp("stack")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        yield started.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
-
-
-@pytest.fixture(scope="module")
-def session(stack, browser):
-    """A browser in which the owner was made by the first-run link and is logged in."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    page.goto(stack.first_run_url())
-    page.fill("#f-name", "Mina Okafor")
-    page.fill("#f-email", "mina@example.com")
-    page.fill("#f-password", "bread and butter")
-    page.click("text=Begin")
-    page.wait_for_url("**/inbox")
-    page.close()
-    return context
-
-
-@pytest.fixture
-def page(session, stack):
-    """A tab; afterwards nothing may have gone wrong in its console."""
-    stack.simulator.reset()
-    stack.ollama.reset()
-    page, wrong = session.new_page(), []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda message: wrong.append(message.text) if "Content Security Policy" in message.text else None)
-    page.goto(f"{stack.web_url}/inbox")
-    yield page
-    assert wrong == [] and "HACKED" not in page.title()
-    page.close()
-
-
-def in_list(page, name: str):
-    return page.locator("a.conversation", has_text=name)
 
 
 def test_a_wrong_password_is_refused_and_the_right_one_leads_to_where_one_wanted(stack, browser, session):
@@ -243,7 +195,97 @@ def test_a_dead_letter_is_looked_into_and_dismissed_with_a_reason(page, stack):
     assert "Nobody will read this" not in stack.simulator.texts("4915110000007")
 
 
-PAGES = ["/inbox", "/inbox/1", "/overview", "/clients", "/clients/1", "/clients/1/versions", "/numbers/1", "/numbers/new", "/dead-letters", "/rejected", "/users", "/account", "/canned"]
+def test_a_list_is_uploaded_watched_and_deleted(page, stack, tmp_path):
+    path = tmp_path / "spring.csv"
+    path.write_text("phone,name\nnonsense,x\n" + "".join(f"+49151{20000000 + n},{EVIL if n == 0 else n}\n" for n in range(60_000)))
+    page.goto(f"{stack.web_url}/audiences")
+    page.click("text=Make the first")
+    page.set_input_files("#f-file", path)
+    page.click("text=Upload it")
+    page.wait_for_selector("progress")
+    page.wait_for_selector("text=60,000", timeout=40_000)
+    assert page.locator("progress").count() == 0 and page.locator("text=Line 2: not a phone number").count() == 1
+    with page.expect_download() as download:
+        page.click("text=Download as CSV")
+    assert "nonsense" in download.value.path().read_text(encoding="utf-8-sig")
+    page.click(".head button:has-text('Delete')")
+    page.click("#confirm-yes")
+    page.wait_for_url("**/audiences")
+
+
+def test_contacts_are_tagged_counted_and_chosen(page, stack):
+    stack.simulator.customer_writes("4915110000077", "Hello", name="Tagged Tess")
+    in_list(page, "Tagged Tess").click()
+    page.click("#bar .menu summary")
+    page.fill("#bar [name=tag]", "VIP")
+    page.press("#bar [name=tag]", "Enter")
+    page.wait_for_load_state()
+    page.goto(f"{stack.web_url}/audiences/new?way=contacts")
+    page.fill("#f-tags_any", "vip")
+    page.click("text=How many are they?")
+    page.wait_for_selector("text=1 contact: tagged any of vip.")
+    page.fill("#f-name", "The best")
+    page.click("text=Make the audience")
+    page.wait_for_selector("td:has-text('Tagged Tess')", timeout=20_000)
+
+
+@pytest.fixture(scope="module")
+def long_thread(stack, session) -> int:
+    """A conversation of 700 messages with 18 notes between them."""
+    now = time.time()
+    db = stack.database()
+    demo.fill(db, stack.settings, 1, now)
+    id_, number_id = db.execute("SELECT MAX(id), number_id FROM conversations").fetchone()
+    for n in range(700):
+        db.execute(
+            """
+            INSERT INTO messages (conversation_id, number_id, direction, state, kind, text, raw, external_id, provider_at, created_at)
+            VALUES (?, ?, 'in', 'answered', 'text', ?, '{}', ?, ?, ?)
+            """,
+            (id_, number_id, f"line {n:03} zebra{n}", f"zebra{n}", now, now + n / 1000),
+        )
+        if n % 40 == 5:
+            db.execute("INSERT INTO notes (conversation_id, user_id, text, created_at) VALUES (?, 1, ?, ?)",
+                       (id_, f"note after {n}", now + n / 1000 + 0.0002))  # fmt: skip
+    db.close()
+    return id_
+
+
+def test_a_search_leads_into_a_long_thread_and_one_reads_on_to_its_end(page, stack, long_thread):
+    page.fill("#search", "zebra120")
+    page.click("#results a")
+    page.wait_for_selector(".found:has-text('zebra120')")
+    with page.expect_response(lambda answer: "/recent?" in answer.url):
+        pass  # what is polled is this part of the thread, not its end
+    assert page.locator(".found").is_visible() and not page.locator("#composer").count()
+    for key in ("r", "n", "?", "Escape"):
+        page.keyboard.press(key)
+    page.click("text=Newer messages")
+    page.wait_for_selector(".bubble:has-text('zebra165')")
+    page.click("text=Go to the newest messages")
+    page.wait_for_selector("#composer")
+    while page.locator("#older .loader").count():
+        with page.expect_response(lambda answer: "/older?" in answer.url):
+            page.evaluate("document.querySelector('#scroll').scrollTop = 1000; document.querySelector('#scroll').scrollTop = 0")
+        page.wait_for_timeout(100)
+    texts = page.locator("#scroll .bubble .text").all_inner_texts()
+    for words, count in (("line", 700), ("note after", 18)):
+        found = [text for text in texts if text.startswith(words)]
+        assert len(found) == len(set(found)) == count
+
+
+def test_a_plot_s_words_can_be_read_on_a_phone(page, stack, long_thread):
+    page.set_viewport_size({"width": 390, "height": 844})
+    for span in ("hour", "day", "week"):
+        page.goto(f"{stack.web_url}/overview?span={span}")
+        boxes = page.locator(".plot >> nth=0 >> .tick-label[text-anchor=middle]").evaluate_all(
+            "all => all.map(one => one.getBoundingClientRect()).filter(box => box.width).map(box => [box.left, box.right, box.height])"
+        )
+        assert len(boxes) >= 3 and all(box[2] >= 9 for box in boxes)
+        assert all(before[1] < after[0] for before, after in zip(boxes, boxes[1:])), span
+
+
+PAGES = ["/inbox", "/inbox/1", "/overview", "/clients", "/clients/1", "/clients/1/versions", "/numbers/1", "/numbers/new", "/dead-letters", "/rejected", "/users", "/account", "/canned", "/audiences", "/audiences/new", "/audiences/new?way=paste", "/audiences/new?way=contacts", "/audiences/2", "/templates", "/schedules", "/schedules/month", "/inbox/1/compose/template", "/inbox/1/compose/buttons", "/inbox/1/compose/list", "/inbox/1/compose/location", "/inbox/1/compose/text", "/tokens", "/documents"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

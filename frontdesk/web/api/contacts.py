@@ -1,6 +1,6 @@
 """People: who they are, and that they want no marketing."""
 
-from frontdesk.flows.api_send import Refused
+from frontdesk.flows.refusals import Refused
 from frontdesk.store import contacts, listing
 from frontdesk.web.api import models
 from frontdesk.web.api.operation import Call, Operation, page, sound

@@ -128,6 +128,27 @@ class Number(BaseModel):
     stopped_reason: str | None
 
 
+class AddMedia(In):
+    """Either a form with the field `file`, or `url`."""
+
+    url: words(2000) | None = None
+    client_id: Id | None = Field(None, description="Whose it is, for a token of several clients.")
+
+
+class Media(BaseModel):
+    """`status` wanted: it is still fetched. `kinds`: as which kinds of message it can go, the likeliest first. Unused files go after some months."""
+
+    media_id: str
+    status: Literal["wanted", "ready", "failed"]
+    kinds: list[str]
+    mime_type: str | None
+    size_bytes: int | None
+    sha256: str | None
+    filename: str
+    failure: "ErrorBody | None"
+    created_at: float
+
+
 class TemplateVariable(BaseModel):
     name: str
     where: Literal["header", "body", "button"]
@@ -173,6 +194,74 @@ class TemplatePreview(BaseModel):
     footer: str
     buttons: list[str]
     problem: "ErrorBody | None"
+
+
+Epoch = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
+RuleWords = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
+class MakeSchedule(In):
+    """Either `at` (once) or `rule`: "every weekday 09:00", "every month on the 1st at 08:00", or a cron line."""
+
+    message: TextOrMessage
+    conversation_id: Id | None = None
+    phone_number: Phone | None = None
+    number_id: Id | None = None
+    name: Annotated[str, StringConstraints(max_length=200)] = ""
+    at: Epoch | None = Field(None, description="UTC epoch seconds.")
+    rule: RuleWords | None = None
+    time_zone: RuleWords | None = Field(None, description="Like Europe/Berlin; the client's where there is none.")
+    late_limit_seconds: float = Field(3600, description="After a stop, how late one that goes out once still may.")
+
+
+class ChangeSchedule(In):
+    """What is left out stays as it is."""
+
+    message: TextOrMessage | None = None
+    name: Annotated[str, StringConstraints(max_length=200)] | None = None
+    at: Epoch | None = None
+    rule: RuleWords | None = None
+    time_zone: RuleWords | None = None
+    late_limit_seconds: float | None = None
+
+
+class Schedule(BaseModel):
+    """`state` missed: its time came while everything stood still, longer ago than `late_limit_seconds`. `last_…`: of its newest time."""
+
+    schedule_id: str
+    state: Literal["active", "paused", "done", "cancelled", "missed"]
+    name: str
+    conversation_id: int | None
+    phone_number: str | None
+    number_id: int
+    kind: str
+    text: str
+    rule: str | None
+    rule_in_words: str | None
+    time_zone: str
+    next_at: float | None
+    late_limit_seconds: float
+    last_fired_at: float | None
+    last_outcome: Literal["sent", "missed", "refused"] | None
+    last_words: str | None
+    created_at: float
+
+
+class Schedules(BaseModel):
+    items: list[Schedule]
+    next_cursor: int | None
+
+
+class Firing(BaseModel):
+    due_at: float
+    fired_at: float
+    outcome: Literal["sent", "missed", "refused"]
+    code: str | None
+    words: str | None
+
+
+class Firings(BaseModel):
+    items: list[Firing]
 
 
 class Conversations(BaseModel):

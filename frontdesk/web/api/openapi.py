@@ -11,8 +11,8 @@ from frontdesk.web.api.operation import Operation
 from frontdesk.web.api.operations import OPERATIONS
 
 SHARED_REFUSALS = {400: "Not JSON", 401: "No token, or not a good one", 403: "The token lacks the scope", 413: "Too large",
-                   415: "Not application/json", 422: "A field is wrong", 429: "Too many requests", 503: "Try again"}  # fmt: skip
-WORDS = {**SHARED_REFUSALS, 404: "Not there", 409: "The Idempotency-Key was used for another request"}
+                   415: "Not a type that is taken", 422: "A field is wrong", 429: "Too many requests", 503: "Try again"}  # fmt: skip
+WORDS = {**SHARED_REFUSALS, 404: "Not there", 409: "The Idempotency-Key was used for another request", 410: "It has expired"}
 
 
 @cache
@@ -41,13 +41,16 @@ def _operation(one: Operation) -> dict[str, Any]:
         "description": f"Scope: {one.scope}.",
         "parameters": [*_in_path(one), *_in_query(one), *_in_header(one)],
         "responses": {
-            str(one.status): _answer("Done" if one.status == 200 else "Taken on", one.answers.__name__),
+            str(one.status): _answer("Done" if one.status == 200 else "Taken on", one.answers.__name__, one.media),
             **{str(status): _answer(WORDS[status], "Error") for status in sorted({*_refusals(one), *one.refusals})},
         },
     }
     if one.has_body:
         schema = {"$ref": f"#/components/schemas/{one.given.__name__}"}
-        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        content = {"application/json": {"schema": schema}}
+        if one.takes_files:
+            content["multipart/form-data"] = {"schema": _form(one)}
+        made["requestBody"] = {"required": True, "content": content}
     return made
 
 
@@ -55,8 +58,14 @@ def _refusals(one: Operation) -> set[int]:
     return set(SHARED_REFUSALS) if one.has_body else set(SHARED_REFUSALS) - {400, 413, 415}
 
 
-def _answer(words: str, model: str) -> dict[str, Any]:
-    return {"description": words, "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{model}"}}}}
+def _form(one: Operation) -> dict[str, Any]:
+    words = f"The fields of {one.given.__name__}, lists and objects written as JSON, and the file."
+    return {"type": "object", "description": words, "properties": {"file": {"type": "string", "contentMediaType": "application/octet-stream"}}}
+
+
+def _answer(words: str, model: str, media: tuple[str, ...] = ()) -> dict[str, Any]:
+    schema = {"type": "string"} if media else {"$ref": f"#/components/schemas/{model}"}
+    return {"description": words, "content": {kind: {"schema": schema} for kind in media or ("application/json",)}}
 
 
 def _in_path(one: Operation) -> list[dict]:

@@ -5,29 +5,47 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
+from werkzeug.datastructures import FileStorage
 
-from frontdesk.flows.api_send import Refused
+from frontdesk.flows.refusals import Refused
+from frontdesk.flows.contents import Sendable, TextMessage
 from frontdesk.flows.context import Context
 from frontdesk.store import listing
 from frontdesk.store.api_tokens import ApiToken
 
 
+LARGEST_BODY_BYTES = 256 * 1024
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: `path` holds the ids in it, `given` is the checked body or query, `key` the Idempotency-Key."""
+    """One request: `path` holds the ids in it, `given` is the checked body or query, `key` the Idempotency-Key.
+
+    `files`: what was uploaded beside the fields of a form, where the operation takes files.
+    """
 
     context: Context
     token: ApiToken
     path: dict[str, Any]
     given: BaseModel | None
     key: str | None
+    files: tuple[FileStorage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """An answer that is no JSON object."""
+
+    body: str
+    media: str
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
     """`given` is the query's model for a GET, else the body's; None: there is none. `refusals`: status codes beside those that all share.
 
-    `takes_key`: the same Idempotency-Key gives the same answer.
+    `scope`: a word of SCOPES, or several with " or " between them. `takes_key`: the same Idempotency-Key gives the same answer.
+    `takes_files`: the body may also be a form with files in the field `file`. `media`: what a Raw answer may be.
     """
 
     name: str
@@ -38,9 +56,12 @@ class Operation:
     given: type[BaseModel] | None
     answers: type[BaseModel]
     status: int
-    does: Callable[[Call], BaseModel]
+    does: Callable[[Call], BaseModel | Raw]
     refusals: tuple[int, ...] = ()
     takes_key: bool = False
+    takes_files: bool = False
+    largest_body_bytes: int = LARGEST_BODY_BYTES
+    media: tuple[str, ...] = ()
 
     @property
     def has_body(self) -> bool:
@@ -59,6 +80,15 @@ def known_conversation(call: Call) -> dict:
     if row is None:
         raise Refused(404, "not_found", "There is no such conversation.")
     return row
+
+
+def digits(phone_number: str | None) -> str | None:
+    return "".join(filter(str.isdigit, phone_number)) if phone_number else None
+
+
+def sendable(message: str | Sendable) -> Sendable:
+    """A text may be given as it is."""
+    return TextMessage(text=message) if isinstance(message, str) else message
 
 
 def sound(text: str | None) -> str | None:

@@ -1,5 +1,14 @@
 """Every operation of the API: its routes, its checks and its description are made from this table."""
 
-from frontdesk.web.api import contacts, lists, sending, templates
+from frontdesk.web.api import contacts, documents, lists, media, schedules, sending, tasks, templates
 
-OPERATIONS = [*sending.OPERATIONS, *lists.OPERATIONS, *contacts.OPERATIONS, *templates.OPERATIONS]
+OPERATIONS = [
+    *sending.OPERATIONS,
+    *tasks.OPERATIONS,
+    *lists.OPERATIONS,
+    *contacts.OPERATIONS,
+    *media.OPERATIONS,
+    *templates.OPERATIONS,
+    *schedules.OPERATIONS,
+    *documents.OPERATIONS,
+]

@@ -1,29 +1,32 @@
 """How a request becomes an operation: token, rate, scope, checks; and how what goes wrong is told, always in one shape."""
 
+import json
 import logging
 import re
 import sqlite3
 
 from flask import Flask, Response, g, jsonify, render_template, request
 from pydantic import ValidationError
-from werkzeug.exceptions import BadRequest, HTTPException, UnsupportedMediaType
+from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, UnsupportedMediaType
 
-from frontdesk.flows.api_send import Refused
+from frontdesk.flows.refusals import Refused
 from frontdesk.flows.context import Context
 from frontdesk.queues import Rate, RedisError
 from frontdesk.settings import ROOT
 from frontdesk.store import api_tokens
 from frontdesk.store.api_tokens import ApiToken
 from frontdesk.web.api.openapi import description
-from frontdesk.web.api.operation import Call, Operation
+from frontdesk.web.api.operation import Call, Operation, Raw
 from frontdesk.web.api.operations import OPERATIONS
 from frontdesk.web.errors import error_response
 
 log = logging.getLogger(__name__)
 
-LARGEST_BODY_BYTES = 256 * 1024
 REQUESTS_A_MINUTE, BURST = 600, 100
 USED_EVERY_SECONDS = 60
+
+WRITTEN_AS_JSON = {"categories", "schema", "texts", "items"}
 
 
 def make_api(context: Context) -> Flask:
@@ -44,6 +47,7 @@ def make_api(context: Context) -> Flask:
     pages.register_error_handler(ValidationError, _invalid)
     pages.register_error_handler(RedisError, lambda _: error_response(503, "try_again", "Redis does not answer; try again."))
     pages.register_error_handler(sqlite3.OperationalError, lambda _: error_response(503, "try_again", "The database is busy; try again."))
+    pages.register_error_handler(RequestEntityTooLarge, lambda _: error_response(413, "too_large", "This request is too large."))
     pages.register_error_handler(HTTPException, _http_error)
     pages.register_error_handler(Exception, _own_error)
     return pages
@@ -53,10 +57,12 @@ def _view(context: Context, one: Operation):
     def view(**path):
         token = _token(context)
         _count(context, token)
-        if one.scope not in token.scopes:
+        if token.scopes.isdisjoint(one.scope.split(" or ")):
             raise Refused(403, "missing_scope", f"This token lacks the scope {one.scope!r}.")
         given = one.given.model_validate(_given(one)) if one.given else None
-        answer = one.does(Call(context, token, path, given, _key()))
+        answer = one.does(Call(context, token, path, given, _key(), _files(one)))
+        if isinstance(answer, Raw):
+            return Response(answer.body, one.status, mimetype=answer.media)
         return Response(answer.model_dump_json(), one.status, mimetype="application/json")
 
     return view
@@ -82,17 +88,40 @@ def _count(context: Context, token: ApiToken) -> None:
 def _given(one: Operation) -> dict:
     if one.method == "GET":
         return request.args.to_dict()
-    if (request.content_length or 0) > LARGEST_BODY_BYTES:
-        raise Refused(413, "too_large", f"A request has at most {LARGEST_BODY_BYTES} bytes.")
+    request.max_content_length = one.largest_body_bytes
+    if (request.content_length or 0) > one.largest_body_bytes:
+        raise Refused(413, "too_large", f"A request has at most {one.largest_body_bytes} bytes.")
+    if _is_form(one):
+        return _of_form()
     try:
         given = request.get_json()
     except UnsupportedMediaType:
-        raise Refused(415, "not_json", "Send Content-Type: application/json.") from None
+        form = " or, with a file, multipart/form-data" if one.takes_files else ""
+        raise Refused(415, "not_json", f"Send Content-Type: application/json{form}.") from None
     except (BadRequest, RecursionError, UnicodeDecodeError):
         raise Refused(400, "not_json", "The body is not JSON.") from None
     if not isinstance(given, dict):
         raise Refused(422, "invalid", "The body must be a JSON object.")
     return given
+
+
+def _is_form(one: Operation) -> bool:
+    return one.takes_files and request.mimetype == "multipart/form-data"
+
+
+def _of_form() -> dict:
+    """A form's fields: lists and objects are written as JSON."""
+    given: dict = request.form.to_dict()
+    for name in given.keys() & WRITTEN_AS_JSON:
+        try:
+            given[name] = json.loads(given[name])
+        except (ValueError, RecursionError):
+            raise Refused(422, "invalid", "In a form this field is written as JSON.", name) from None
+    return given
+
+
+def _files(one: Operation) -> tuple[FileStorage, ...]:
+    return tuple(request.files.getlist("file")) if _is_form(one) else ()
 
 
 def _key() -> str | None:

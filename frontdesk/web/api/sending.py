@@ -1,38 +1,25 @@
-"""Sending by the API, and what became of it."""
-
-import threading
-import time
+"""Sending by the API, and what became of it (tasks.py)."""
 
 from frontdesk.flows import api_send, mends
-from frontdesk.flows.api_send import Refused, Wanted
-from frontdesk.flows.contents import Sendable, TextMessage
+from frontdesk.flows.api_send import Wanted
+from frontdesk.flows.refusals import Refused
 from frontdesk.store import listing
 from frontdesk.web.api import models
-from frontdesk.web.api.operation import Call, Operation
-
-# Of a process' threads so many may be held by those who wait for a task.
-MOST_WAITING = 2
-LOOK_EVERY_SECONDS = 0.25
-FINISHED = ("delivered", "read", "failed", "withdrawn")
-
+from frontdesk.web.api.operation import Call, Operation, digits, sendable
 
 def _send_message(call: Call) -> models.Queued:
     given = call.given
     if (given.conversation_id is None) == (given.phone_number is None):
         raise Refused(422, "invalid", "Give either conversation_id or phone_number.", "phone_number")
-    phone = "".join(filter(str.isdigit, given.phone_number)) if given.phone_number else None
-    return _queued(call, Wanted(_sendable(given.message), "message", given.conversation_id, phone, given.number_id, given.reply_to))
+    message, phone = sendable(given.message), digits(given.phone_number)
+    return _queued(call, Wanted(message, "message", given.conversation_id, phone, given.number_id, given.reply_to))
 
 
 def _send_in_conversation(call: Call) -> models.Queued:
-    given, message = call.given, _sendable(call.given.content)
+    given, message = call.given, sendable(call.given.content)
     if given.message_type not in (None, message.type):
         raise Refused(422, "invalid", f"The content is of type {message.type}.", "message_type")
     return _queued(call, Wanted(message, "content", call.path["conversation_id"], reply_to_external_id=given.reply_to))
-
-
-def _sendable(message: str | Sendable) -> Sendable:
-    return TextMessage(text=message) if isinstance(message, str) else message
 
 
 def _queued(call: Call, wanted: Wanted) -> models.Queued:
@@ -40,28 +27,12 @@ def _queued(call: Call, wanted: Wanted) -> models.Queued:
     return models.Queued(task_id=task_id, check_status=f"/api/v1/tasks/{task_id}")
 
 
-_waiting = threading.BoundedSemaphore(MOST_WAITING)
-
-
-def _task(call: Call) -> models.Task:
-    row = _task_row(call)
-    if not call.given.wait or row["state"] in FINISHED or not _waiting.acquire(blocking=False):
-        return _as_task(row)
-    try:
-        ends_at, before = time.monotonic() + call.given.wait, row["state"]
-        while row["state"] == before and time.monotonic() < ends_at:
-            time.sleep(LOOK_EVERY_SECONDS)
-            row = _task_row(call)
-    finally:
-        _waiting.release()
-    return _as_task(row)
-
-
-def _task_row(call: Call) -> dict:
+def task_of(call: Call) -> models.Task | None:
+    """None where this is no message's id, or not this token's to see."""
+    if "send" not in call.token.scopes:
+        return None
     row = listing.message(call.context.db, call.path["task_id"], client_id=call.token.client_id)
-    if row is None:
-        raise Refused(404, "not_found", "There is no such task.")
-    return row
+    return _as_task(row) if row else None
 
 
 # What the row knows more exactly than a program needs.
@@ -96,8 +67,5 @@ OPERATIONS = [
     Operation(
         "sendInConversation", "POST", "/conversations/<int:conversation_id>/messages", "send", "Send a message in a conversation",
         models.ConversationMessage, models.Queued, 202, _send_in_conversation, (404, 409), takes_key=True,
-    ),
-    Operation(
-        "getTask", "GET", "/tasks/<task_id>", "send", "What became of a message", models.Wait, models.Task, 200, _task, (404,)
     ),
 ]  # fmt: skip

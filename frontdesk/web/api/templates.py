@@ -1,7 +1,7 @@
 """Templates: which there are, how one reads when it is filled in, and reading them from Meta again."""
 
 from frontdesk.flows import template_parts
-from frontdesk.flows.api_send import Refused
+from frontdesk.flows.refusals import Refused
 from frontdesk.flows.template_parts import BadVariable
 from frontdesk.store import listing, templates
 from frontdesk.store.templates import Template

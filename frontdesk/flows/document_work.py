@@ -1,0 +1,211 @@
+"""The work on documents: claim one, ask the model once, keep what it said in one transaction, and give way to customers.
+
+One inference at a time, also of a long document and of a repair: a customer who writes meanwhile waits for one at most.
+"""
+
+import logging
+import sqlite3
+import time
+import uuid
+from collections.abc import Sequence
+
+from frontdesk import queues
+from frontdesk.errors import ModelAway, ModelCrashed, ModelError, ModelInterrupted, ModelMissing, ModelSilent, ModelSlow
+from frontdesk.flows import document_prompts
+from frontdesk.flows.context import Context
+from frontdesk.flows.document_prompts import Step
+from frontdesk.flows.model_away import LONGEST_MODEL_RETRY_SECONDS, write_down_away
+from frontdesk.flows.structured import DoesNotFit, fitting
+from frontdesk.flows.suggest import Stopping
+from frontdesk.ollama import Completion, ModelOptions
+from frontdesk.store import documents, models
+from frontdesk.store.database import transaction
+from frontdesk.store.documents import Task
+
+log = logging.getLogger(__name__)
+
+# RQ wants to see its worker between jobs, and other jobs of this queue want their turn.
+TURN_SECONDS = 20
+
+RETRIES, RETRY_SECONDS = 3, 5
+
+# So many workers have died of one part before nobody tries it again.
+MOST_DEATHS = 5
+
+# Further ahead than this no due time and no lease is written.
+FURTHEST_SECONDS = 3600
+
+# With these the same document gives the same answer.
+TEMPERATURE, SEED = 0.0, 1
+
+UNFIT = "The model's answer did not fit, also when it was asked again"
+
+
+class Withdrawn(Exception):
+    """Paused, cancelled, or somebody else's by now."""
+
+
+def serve(context: Context) -> None:
+    """Work on what is due for about TURN_SECONDS, as long as no customer waits; then ring for the rest."""
+    context.queues.silence_documents()
+    ends_at = time.monotonic() + TURN_SECONDS
+    rung = False
+    while not context.stopping.is_set():
+        task = _claim(context)
+        if task is None:
+            return
+        if not rung:
+            context.queues.documents()  # stands behind this job: whoever kills this process, its successor finds work
+            rung = True
+        work_on(context, task)
+        if time.monotonic() > ends_at or context.queues.goes_before_documents():
+            break
+    context.queues.documents()
+
+
+def is_due(context: Context) -> bool:
+    return documents.is_due(context.db, context.now(), _resting(context))
+
+
+def correct_times(context: Context) -> None:
+    documents.correct_times(context.db, context.now(), FURTHEST_SECONDS)
+
+
+def _claim(context: Context) -> Task | None:
+    resting = _resting(context)
+    with transaction(context.db) as db:
+        return documents.claim(db, uuid.uuid4().hex, context.now(), context.settings.lease_seconds, resting)
+
+
+def _resting(context: Context) -> Sequence[str]:
+    """Models that were away lately; '' stands for the settings' own."""
+    settings, now = context.settings, context.now()
+    names = models.resting(context.db, settings.ollama_host, now, now + 2 * LONGEST_MODEL_RETRY_SECONDS)
+    return [*names, ""] if settings.ollama_model in names else names
+
+
+def work_on(context: Context, task: Task) -> None:
+    """One inference for this task, which is claimed."""
+    if task.attempts > MOST_DEATHS:
+        _fail(context, task, f"The process that worked on it died {MOST_DEATHS} times.")
+        return
+    began = time.monotonic()
+    try:
+        asked = _next_step(context, task)
+        completion = _ask(context, task, asked)
+        _keep(context, task, asked, completion, time.monotonic() - began)
+    except Stopping:
+        documents.give_back(context.db, task.id, task.claim_owner, context.now())
+    except Withdrawn:
+        log.info("document %s is no longer worked on", task.public_id)
+    except (ModelSlow, ModelCrashed, ModelInterrupted, ModelSilent) as error:
+        _try_again(context, task, str(error))
+    except (ModelAway, ModelMissing) as error:
+        _wait_for_model(context, task, error)
+    except ModelError as error:
+        _fail(context, task, f"The model gave no answer: {error}.")
+    except (queues.RedisError, sqlite3.OperationalError):
+        documents.give_back(context.db, task.id, task.claim_owner, context.now())
+        raise
+    except Exception:  # a fault of ours must not be tried again for ever
+        log.exception("document %s failed", task.public_id)
+        _fail(context, task, "A fault in Frontdesk: its log says more.")
+
+
+def _next_step(context: Context, task: Task) -> Step:
+    text, notes = documents.text_of(context.db, task.id), []
+    if task.parts_done:
+        notes = documents.parts_of(context.db, task.id)
+    asked = document_prompts.step(task.kind, task.options, text, task.part_bytes, notes)
+    return asked if task.first_answer is None else document_prompts.repair(asked, task.first_answer, task.error or "")
+
+
+def _ask(context: Context, task: Task, asked: Step) -> Completion:
+    settings = context.settings
+    options = ModelOptions(
+        model=task.model or settings.ollama_model,
+        num_ctx=settings.ollama_num_ctx,
+        num_predict=asked.answer_tokens,
+        temperature=TEMPERATURE,
+        seed=SEED,
+    )
+    watch = _Watch(context, task)
+    completion = context.ollama.chat(
+        asked.messages, options, schema=asked.schema, timeout_seconds=settings.document_timeout_seconds, watch=watch.look
+    )
+    models.answered(context.db, settings.ollama_host, options.model, context.now())
+    return completion
+
+
+class _Watch:
+    """Looks around while the model works: renews the lease, and stops what is no longer wanted."""
+
+    def __init__(self, context: Context, task: Task):
+        self.context, self.task = context, task
+        self.renewed_at = context.now()
+
+    def look(self) -> None:
+        context, task, now = self.context, self.task, self.context.now()
+        if context.stopping.is_set():
+            raise Stopping
+        if not documents.is_ours(context.db, task.id, task.claim_owner):
+            raise Withdrawn
+        if abs(now - self.renewed_at) >= context.settings.lease_seconds / 3:
+            documents.renew(context.db, task.id, task.claim_owner, now + context.settings.lease_seconds)
+            self.renewed_at = now
+
+
+# --- what came of it --------------------------------------------------------------------------------------------------------
+
+
+def _keep(context: Context, task: Task, asked: Step, completion: Completion, seconds: float) -> None:
+    now = context.now()
+    if asked.schema is None:
+        with transaction(context.db) as db:
+            documents.keep_part(db, task, completion.text, seconds, now)
+        return
+    try:
+        found = fitting(completion.text, asked.schema)
+    except DoesNotFit as error:
+        why = f"{error}; it was cut off" if completion.done_reason == "length" else str(error)
+        _repair_or_fail(context, task, completion.text, why, seconds)
+        return
+    result = document_prompts.result_of(task.kind, found)
+    documents.finish(context.db, task, result, seconds, now, _kept_until(context))
+
+
+def _repair_or_fail(context: Context, task: Task, answer: str, why: str, seconds: float) -> None:
+    if task.first_answer is None:
+        documents.keep_first_answer(context.db, task, answer, why, seconds, context.now())
+        return
+    log.warning("document %s failed: its answers do not fit", task.public_id)
+    kept_until = _kept_until(context)
+    documents.fail(context.db, task, f"{UNFIT}: {why}.", context.now(), kept_until, second_answer=answer, seconds=seconds)
+
+
+def _try_again(context: Context, task: Task, why: str) -> None:
+    log.warning("document %s, try %s: %s", task.public_id, task.failures + 1, why)
+    if task.failures >= RETRIES:
+        _fail(context, task, f"The model gave no answer, tried {RETRIES + 1} times: {why}.")
+        return
+    due_at = context.now() + RETRY_SECONDS
+    if documents.give_back(context.db, task.id, task.claim_owner, due_at, failed=True):
+        context.bells.document_at(task.id, due_at)
+
+
+def _wait_for_model(context: Context, task: Task, error: ModelError) -> None:
+    """Nothing is wrong with the document. A model that its sender named, and that is not there, is not waited for."""
+    if isinstance(error, ModelMissing) and task.model:
+        _fail(context, task, f"{str(error)[:1].upper()}{str(error)[1:]}.")
+        return
+    retry_at = write_down_away(context, task.model or context.settings.ollama_model, error)
+    if documents.give_back(context.db, task.id, task.claim_owner, retry_at):
+        context.bells.document_at(task.id, retry_at)
+
+
+def _fail(context: Context, task: Task, why: str) -> None:
+    documents.fail(context.db, task, why, context.now(), _kept_until(context))
+
+
+def _kept_until(context: Context) -> float:
+    return context.now() + context.settings.document_kept_hours * 3600
