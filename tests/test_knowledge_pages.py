@@ -90,3 +90,24 @@ def test_a_long_text_is_shown_in_parts(owner, desk):
     read_all(desk)
     assert "Words 39." in owner.get("/knowledge/1").text and "Words 40." not in owner.get("/knowledge/1").text
     assert "Words 40." in owner.get("/knowledge/1?from=40").text
+
+
+def test_the_desk_shows_under_an_answer_which_passages_it_saw(owner, desk):
+    from frontdesk.store import seen
+    from tests.demo import fill
+
+    fill(desk.db, desk.settings, 1, desk.now())
+    row = desk.db.execute("SELECT id, conversation_id FROM messages WHERE purpose = 'answer' ORDER BY id LIMIT 1").fetchone()
+    seen.put(desk.db, row["id"], [seen.Shown(1, "Menu > <b>Cakes", "Lemon cake <i>3.90", 0.7)])
+    page = owner.get(f"/inbox/{row['conversation_id']}").text
+    assert "From 1 passage" in page and "Menu &gt; &lt;b&gt;Cakes" in page and "Lemon cake &lt;i&gt;3.90" in page
+
+
+def test_an_address_that_is_none_is_refused_at_once_and_one_of_this_machine_when_it_is_read(owner, desk):
+    assert owner.submit("/knowledge/of/1", url="http://127.0.0.1:6379/").status_code == 303
+    read_all(desk)
+    assert "could not be fetched" in owner.get("/knowledge").text
+    owner.submit("/knowledge/1/remove")
+    read_all(desk)
+    db, page = desk.db, owner.submit("/knowledge/of/1", url="file:///etc/passwd")
+    assert page.status_code == 422 and db.execute("SELECT COUNT(*) FROM knowledge_documents").fetchone()[0] == 0

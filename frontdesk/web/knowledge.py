@@ -2,6 +2,8 @@
 
 from flask import Blueprint, abort, render_template, request
 
+from frontdesk.errors import FetchError
+from frontdesk.fetch import LONGEST_URL
 from frontdesk.flows import extraction, knowledge as flow, retrieval
 from frontdesk.flows.context import Context
 from frontdesk.flows.extraction import Unreadable
@@ -40,7 +42,7 @@ def knowledge_pages(context: Context) -> Blueprint:
     def add(client_id: int):
         client_id = _client(context, str(client_id))
         form = Form()
-        added = _add_files(context, client_id, form) if any(request.files.getlist("file")) else _add_text(context, client_id, form)
+        added = _add(context, client_id, form)
         if not form:
             return _list(context, client_id, form), 422
         flash(f"{added} {'is' if added == 1 else 'are'} being read." if added > 1 else "It is being read.", "success")
@@ -98,6 +100,22 @@ def _known(context: Context, document_id: int) -> knowledge.Document:
     if document is None or document.removed_at is not None:
         abort(404, "This document is not there, or no longer.")
     return document
+
+
+def _add(context: Context, client_id: int, form: Form) -> int:
+    if any(request.files.getlist("file")):
+        return _add_files(context, client_id, form)
+    return _add_page(context, client_id, form) if "url" in request.form else _add_text(context, client_id, form)
+
+
+def _add_page(context: Context, client_id: int, form: Form) -> int:
+    url = form.text("url", "The address", LONGEST_URL)
+    if form:
+        try:
+            flow.add_page(context, client_id, url)
+        except FetchError as error:
+            form.wrong("url", f"{str(error)[:1].upper()}{str(error)[1:]}.")
+    return 1
 
 
 def _add_files(context: Context, client_id: int, form: Form) -> int:
