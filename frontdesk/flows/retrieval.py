@@ -29,7 +29,7 @@ FUSION = 3
 WEIGHTS = {"words": 1.0, "letters": 1.0, "meaning": 2.0}
 
 # A search by words takes as long as there are rows with any of them: the rarest terms are taken until they hold so many.
-MOST_ROWS = 4_000
+MOST_ROWS = 3_000
 MOST_TERMS = {"word": 24, "trigram": 32}
 COUNTS_KEPT_SECONDS = 600
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from frontdesk.store.search import spaced
 
 NO_WORD = re.compile(r"[^\w\u0300-\u036f\u0900-\u0dff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+|_+")
-NEAREST_BY_BITS = 200  # exact distances are computed of so many: of 100,000, one of the best twenty in fifteen is missed
+NEAREST_BY_BITS = 150  # exact distances are computed of so many
 
 
 @dataclass(frozen=True, slots=True)
