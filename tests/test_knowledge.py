@@ -384,3 +384,10 @@ def test_a_reader_killed_again_and_again_ends_with_every_chunk_once(context, set
     assert rows(context, "knowledge_chunks") == 3000
     assert context.db.execute("SELECT doc FROM knowledge_word_counts WHERE term = 'topic'").fetchone()[0] == 3000
     assert context.db.execute("SELECT doc FROM knowledge_trigram_counts WHERE term = 'top'").fetchone()[0] == 3000
+
+
+def test_a_model_of_the_same_name_with_other_dimensions_leaves_words(embedder, ollama):
+    context = embedder("all-minilm")
+    index(context, add(context))
+    ollama.behaviour.dimensions = 64
+    assert retrieval.search(context, CLIENT, "lemon cake")[0].similarity is None
