@@ -7,7 +7,7 @@ from functools import cache
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import audience, document_work, early, embedding, firing, inbound, knowledge, media, model_away, reply as replying
+from frontdesk.flows import audience, broadcasting, document_work, early, embedding, firing, inbound, knowledge, media, model_away, reply as replying
 from frontdesk.flows import sending, suggest as suggesting, sweep as sweeping, templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
 from frontdesk.store import outbox
@@ -90,6 +90,11 @@ def fetch_media(media_id: int) -> None:
     found = media.fetch(context(), media_id)
     if found and found.state != "wanted":
         context().queues.send(outbox.waiting_for(context().db, media_id))
+
+
+def broadcasts() -> None:
+    """bulk · what runs goes out, at its number's rate."""
+    broadcasting.serve(context())
 
 
 def sweep() -> None:

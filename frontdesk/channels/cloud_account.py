@@ -13,6 +13,8 @@ from frontdesk.errors import Temporary
 
 
 TEMPLATE_FIELDS = "id,name,language,status,category,parameter_format,components,rejected_reason,quality_score"
+# People that a portfolio may begin a conversation with in 24 hours (Meta's messaging limits).
+REACH_STEPS = (250, 2_000, 10_000, 100_000)
 MOST_TEMPLATE_PAGES = 100  # of 100; an account has 6,000 templates at most
 
 

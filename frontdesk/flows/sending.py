@@ -11,7 +11,7 @@ import time
 import uuid
 from dataclasses import dataclass
 
-from frontdesk.channels import Sender, StatusChange, kind_of_file
+from frontdesk.channels import Accepted, Sender, StatusChange, kind_of_file
 from frontdesk.errors import (
     FrontdeskError,
     MediaRefused,
@@ -52,7 +52,7 @@ def send_conversation(context: Context, conversation_id: int) -> int:
             break
         file_id, problem = _file(context, message)
         owner = uuid.uuid4().hex
-        claimed = outbox.claim(context.db, message, owner, context.now(), _lease_seconds(context))
+        claimed = outbox.claim(context.db, message, owner, context.now(), lease_seconds(context))
         if claimed is None:
             break
         deliver(context, claimed, file_id, problem)
@@ -111,7 +111,7 @@ def _file(context: Context, message: Outbound) -> tuple[str | None, SendError | 
         return None, error
 
 
-def _lease_seconds(context: Context) -> float:
+def lease_seconds(context: Context) -> float:
     """A call cannot outlive its time-out, so its lease needs no renewing."""
     return context.settings.graph_timeout_seconds + context.settings.lease_seconds
 
@@ -133,10 +133,15 @@ def deliver(context: Context, message: Outbound, file_id: str | None = None, pro
         log.info("message %s attempt %s: %s (%s)", message.id, message.attempt, type(error).__name__, error.code)
         return
     with transaction(db):
-        outbox.accepted(db, message, accepted.external_id, context.now())
-        for early in outbox.take_unmatched(db, message.number_id, accepted.external_id):
-            _apply_early(db, message, accepted.external_id, early)
+        record_accepted(db, message, accepted, context.now())
     log.info("message %s attempt %s: sent", message.id, message.attempt)
+
+
+def record_accepted(db: sqlite3.Connection, message: Outbound, accepted: Accepted, now: float) -> None:
+    """The provider took it; statuses may have been quicker. Inside the caller's transaction."""
+    outbox.accepted(db, message, accepted.external_id, now)
+    for early in outbox.take_unmatched(db, message.number_id, accepted.external_id):
+        _apply_early(db, message, accepted.external_id, early)
 
 
 def _call(context: Context, message: Outbound, file_id: str | None):
@@ -246,8 +251,9 @@ def _again(db: sqlite3.Connection, message: Outbound, *, error: SendError, **whe
 def _give_up(db: sqlite3.Connection, message: Outbound, error: SendError, now: float) -> None:
     if not outbox.failed(db, message, error, now):
         return
-    reason = "window_closed" if isinstance(error, WindowClosed) else "send_failed"
-    conversations.need_person(db, message.conversation_id, reason, now)
+    if message.purpose != "broadcast":  # its own page shows them, by cause
+        reason = "window_closed" if isinstance(error, WindowClosed) else "send_failed"
+        conversations.need_person(db, message.conversation_id, reason, now)
     if isinstance(error, Permanent) and error.opted_out:
         conversation = conversations.get(db, message.conversation_id)
         contacts.set_marketing(db, conversation.contact_id, True, now)

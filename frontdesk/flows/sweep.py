@@ -2,7 +2,7 @@
 
 import logging
 
-from frontdesk.flows import audience, document_work, documents, embedding, firing, knowledge, media, sending, suggest
+from frontdesk.flows import audience, broadcasts, document_work, documents, embedding, firing, knowledge, media, sending, suggest
 from frontdesk.flows import take_over, trying, waits
 from frontdesk.flows.context import Context
 from frontdesk.store import api_tokens, clients, conversations, login_links, measures, models, outbox, schedules, suggestions, tries, user_sessions
@@ -46,6 +46,7 @@ def sweep(context: Context) -> None:
     if _model_should_be_tried(context, now):
         context.queues.warm_up()
     audience.sweep(context)
+    broadcasts.sweep(context)
 
 
 def _settle_sends(context: Context) -> None:

@@ -30,6 +30,30 @@ end
 return tostring(waits)
 """
 
+# The same key, evenly: the first free moment from now on, and how many fit before the horizon.
+_RESERVE = """
+if redis.call('EXISTS', KEYS[2]) == 1 then return {'0', '0'} end
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+local interval, most, horizon = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local at = tonumber(redis.call('GET', KEYS[1]) or now)
+if at < now or at > now + 600 + interval then at = now end
+local count = math.min(most, math.floor((now + horizon - at) / interval) + 1)
+if count < 1 then return {'0', '0'} end
+local free = at + count * interval
+redis.call('SET', KEYS[1], string.format('%.6f', free), 'PX', math.ceil((free - now) * 1000) + 1000)
+return {string.format('%.6f', at - now), tostring(count)}
+"""
+
+_CAME_IN = """
+if redis.call('EXISTS', KEYS[2]) == 0 then return end
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+local at = math.max(now, tonumber(redis.call('GET', KEYS[1]) or now)) + ARGV[1] * ARGV[2]
+redis.call('SET', KEYS[1], string.format('%.6f', at), 'PX', math.ceil((at - now) * 1000) + 1000)
+"""
+WATCHED_MILLISECONDS = 3000
+
 # Meta: 1 message per 6 s to one user, of which up to 45 may be borrowed ahead.
 PAIR_INTERVAL_SECONDS, PAIR_BURST = 6, 45
 
@@ -49,6 +73,8 @@ class Limits:
     def __init__(self, connection: Connection):
         self.redis = connection
         self._take = Script(connection, _TAKE)
+        self._reserve = Script(connection, _RESERVE)
+        self._came_in = Script(connection, _CAME_IN)
 
     def take(self, number_id: int, contact_id: int, messages_per_second: float, patience_seconds: float = 0) -> float:
         """How many seconds a message of a number to one person has to wait.
@@ -58,6 +84,23 @@ class Limits:
         of_number = Rate(f"{number_id}", 1 / messages_per_second, max(1, messages_per_second / 8))
         of_pair = Rate(f"{number_id}:{contact_id}", PAIR_INTERVAL_SECONDS, PAIR_BURST)
         return self._count([of_number, of_pair], patience_seconds, f"limit:{number_id}:paused")
+
+    def reserve(self, number_id: int, messages_per_second: float, most: int, horizon_seconds: float) -> list[float]:
+        """Moments for up to `most` messages, in seconds from now, none further than the horizon: evenly apart, at this rate.
+
+        They count against the same rate as `take`, which may borrow an eighth of a second ahead: replies go first.
+        """
+        keys = [f"limit:{number_id}", f"limit:{number_id}:paused"]
+        first, count = self._reserve(keys, [1 / messages_per_second, most, horizon_seconds])
+        return [float(first) + place / messages_per_second for place in range(int(count))]
+
+    def watch_inbound(self, number_id: int) -> None:
+        """For the next seconds a broadcast runs: what comes in counts too, for the provider counts both together."""
+        self.redis.set(f"limit:{number_id}:broadcast", 1, px=WATCHED_MILLISECONDS)
+
+    def came_in(self, number_id: int, messages_per_second: float, count: int) -> None:
+        """So many messages of customers; counted only while a broadcast runs."""
+        self._came_in([f"limit:{number_id}", f"limit:{number_id}:broadcast"], [1 / messages_per_second, count])
 
     def count(self, *rates: Rate) -> float:
         """0: go, it is counted for every rate. Otherwise nothing is counted and it says how many seconds to wait."""

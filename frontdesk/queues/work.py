@@ -154,6 +154,11 @@ class Queues:
         if not self._stands_in("documents", f"{carries}-"):
             self.put("documents", "jobs.index_document", carries, document_id)
 
+    def broadcasts(self) -> None:
+        """One job serves all that run; a second one would share the work, and is not needed."""
+        if not self._stands_in("bulk", "broadcasts-"):
+            self.put("bulk", "jobs.broadcasts", "broadcasts")
+
     def _stands_in(self, queue: str, beginning: str) -> bool:
         ids = self.redis.lrange(self._queues[queue].key, 0, -1)
         return any(id_.startswith(beginning.encode()) for id_ in ids)

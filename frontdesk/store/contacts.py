@@ -1,5 +1,6 @@
 """Contacts: one row for each person of a client, whatever names the provider uses for them today."""
 
+import json
 import sqlite3
 
 from frontdesk.channels import Person
@@ -139,6 +140,18 @@ def person(db: sqlite3.Connection, contact_id: int) -> Person:
     """How to address the contact today."""
     row = db.execute("SELECT phone, user_id, username, name FROM contacts WHERE id = ?", (contact_id,)).fetchone()
     return Person(phone=row["phone"], user_id=row["user_id"], username=row["username"], name=row["name"])
+
+
+def people_of(db: sqlite3.Connection, conversation_ids: list[int]) -> dict[int, Person]:
+    """Conversation → how to address its contact today."""
+    rows = db.execute(
+        """
+        SELECT conversations.id, phone, user_id, username, name FROM conversations JOIN contacts ON contacts.id = contact_id
+        WHERE conversations.id IN (SELECT value FROM json_each(?))
+        """,
+        (json.dumps(conversation_ids),),
+    )
+    return {row["id"]: Person(phone=row["phone"], user_id=row["user_id"], username=row["username"], name=row["name"]) for row in rows}
 
 
 def wants_no_marketing(db: sqlite3.Connection, contact_id: int) -> bool:

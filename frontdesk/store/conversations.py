@@ -57,6 +57,21 @@ def of(db: sqlite3.Connection, number_id: int, contact_id: int, now: float) -> i
     ).lastrowid
 
 
+def of_broadcast(db: sqlite3.Connection, number_id: int, contact_id: int, now: float) -> int:
+    """Like `of`; one that begins with a broadcast is closed until the customer answers, and fills nobody's inbox."""
+    row = db.execute("SELECT id FROM conversations WHERE number_id = ? AND contact_id = ?", (number_id, contact_id)).fetchone()
+    if row:
+        return row["id"]
+    return db.execute(
+        "INSERT INTO conversations (number_id, contact_id, created_at, state) VALUES (?, ?, ?, 'closed')", (number_id, contact_id, now)
+    ).lastrowid
+
+
+def count_waiting(db: sqlite3.Connection) -> int:
+    """Conversations in which a customer waits for the model or for a person."""
+    return db.execute("SELECT COUNT(*) FROM conversations WHERE waiting_since IS NOT NULL").fetchone()[0]
+
+
 def customer_wrote(
     db: sqlite3.Connection, conversation_id: int, *, window_closes_at: float, waits: bool, due_at: float, latest: float, now: float
 ) -> None:

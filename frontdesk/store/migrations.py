@@ -987,6 +987,86 @@ def m020_ops(db: Database) -> None:
     )
 
 
+@migrations()
+def m021_broadcasts(db: Database) -> None:
+    """A recipient is a message; one that is only a broadcast's moves no conversation up the desk's list."""
+    _statements(
+        db,
+        """
+        CREATE TABLE broadcasts (
+            id INTEGER PRIMARY KEY,
+            public_id TEXT NOT NULL UNIQUE,
+            client_id INTEGER NOT NULL REFERENCES clients,
+            number_id INTEGER NOT NULL REFERENCES numbers,
+            audience_id INTEGER NOT NULL REFERENCES audiences,
+            name TEXT NOT NULL,
+            content TEXT NOT NULL,
+            media_id INTEGER,
+            state TEXT NOT NULL DEFAULT 'draft' CHECK (state IN ('draft', 'scheduled', 'running', 'paused', 'done', 'cancelled')),
+            pause_code TEXT,
+            pause_words TEXT,
+            starts_at REAL,
+            messages_per_second REAL,
+            spread_seconds REAL,
+            quiet_from INTEGER,
+            quiet_until INTEGER,
+            most_waiting INTEGER,
+            error_limit REAL NOT NULL DEFAULT 0.1,
+            position INTEGER NOT NULL DEFAULT 0,
+            total INTEGER NOT NULL DEFAULT 0,
+            guard_failed INTEGER NOT NULL DEFAULT 0,
+            guard_out INTEGER NOT NULL DEFAULT 0,
+            callback_url TEXT,
+            created_by INTEGER,
+            created_at REAL NOT NULL,
+            started_at REAL,
+            finished_at REAL
+        );
+        CREATE INDEX broadcasts_open ON broadcasts (state, starts_at) WHERE state IN ('scheduled', 'running');
+
+        -- members that became no message, and why
+        CREATE TABLE broadcast_skips (
+            broadcast_id INTEGER NOT NULL REFERENCES broadcasts ON DELETE CASCADE,
+            position INTEGER NOT NULL,
+            phone TEXT NOT NULL,
+            cause TEXT NOT NULL,
+            PRIMARY KEY (broadcast_id, position)
+        ) WITHOUT ROWID;
+
+        ALTER TABLE messages ADD COLUMN broadcast_id INTEGER;
+        -- when the customer first wrote after it
+        ALTER TABLE messages ADD COLUMN replied_at REAL;
+        CREATE INDEX messages_of_broadcast ON messages (broadcast_id, state, due_at) WHERE broadcast_id IS NOT NULL;
+        CREATE INDEX messages_unreplied ON messages (conversation_id) WHERE broadcast_id IS NOT NULL AND replied_at IS NULL;
+
+        -- what is said to a customer who writes STOP, and to one who writes START after that
+        ALTER TABLE clients ADD COLUMN stop_text TEXT NOT NULL
+            DEFAULT 'You will get no more offers from us. Write START if you want them again.';
+        ALTER TABLE clients ADD COLUMN start_text TEXT NOT NULL DEFAULT 'Welcome back: you will hear of our offers again.';
+
+        DROP TRIGGER messages_newest
+        """,
+    )
+    db.conn.execute(
+        """
+        CREATE TRIGGER messages_newest AFTER INSERT ON messages WHEN NEW.purpose IS NOT 'broadcast' BEGIN
+            UPDATE conversations SET last_message_id = NEW.id, last_message_at = NEW.created_at,
+                unread = CASE WHEN NEW.direction = 'out' THEN unread WHEN NEW.kind IN ('reaction', 'system') THEN unread
+                    ELSE unread + 1 END
+            WHERE id = NEW.conversation_id;
+        END
+        """
+    )
+    db.conn.execute(
+        """
+        CREATE TRIGGER messages_replied AFTER INSERT ON messages WHEN NEW.direction = 'in' BEGIN
+            UPDATE messages SET replied_at = NEW.created_at
+            WHERE conversation_id = NEW.conversation_id AND broadcast_id IS NOT NULL AND replied_at IS NULL;
+        END
+        """
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

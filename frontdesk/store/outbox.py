@@ -79,7 +79,8 @@ def queue(
     waited_seconds: float | None = None,
     model_seconds: float | None = None,
 ) -> int:
-    """`purpose`: 'answer' (the model's), 'holding' (what is said while somebody waits), 'person' (of the user `user_id`), 'api', 'schedule'.
+    """`purpose`: 'answer' (the model's), 'holding' (what is said while somebody waits), 'person' (of the user `user_id`), 'api', 'schedule',
+    'broadcast' (broadcasting.py sends these, and nothing else waits for them).
 
     `media_id`: the file it carries; `media`: what the desk shows of it without opening it.
     """
@@ -161,7 +162,7 @@ def head(db: sqlite3.Connection, conversation_id: int, now: float) -> Outbound |
     row = db.execute(
         f"""
         SELECT {COLUMNS} FROM messages
-        WHERE conversation_id = ? AND {OPEN}
+        WHERE conversation_id = ? AND {OPEN} AND purpose IS NOT 'broadcast'
             AND (state <> 'queued' OR due_at <= ?)
         ORDER BY id LIMIT 1
         """,
@@ -350,7 +351,7 @@ def to_send(db: sqlite3.Connection, now: float, limit: int = 1000) -> list[int]:
         for row in db.execute(
             f"""
             SELECT DISTINCT conversation_id FROM messages JOIN numbers ON numbers.id = messages.number_id
-            WHERE {OPEN} AND state = 'queued' AND due_at <= ? AND numbers.stopped_at IS NULL LIMIT ?
+            WHERE {OPEN} AND state = 'queued' AND due_at <= ? AND numbers.stopped_at IS NULL AND purpose IS NOT 'broadcast' LIMIT ?
             """,
             (now, limit),
         )

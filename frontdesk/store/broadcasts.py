@@ -1,0 +1,261 @@
+"""Broadcasts: one template to every member of an audience. Each recipient is a row of `messages` with the broadcast's id.
+
+`position` is the last member that became a message (or was skipped): it moves in the transaction that writes those.
+"""
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from frontdesk.store.outbox import COLUMNS, RANK, Outbound
+
+STATES = ("draft", "scheduled", "running", "paused", "done", "cancelled")
+OPEN_STATES = ("queued", "sending", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """`content`: {"name", "language", "variables": {slot: {"column"} | {"text"}}}. Times in UTC epoch seconds.
+
+    `quiet_from`, `quiet_until`: minutes of the recipient's day between which nothing goes out. `most_waiting`: it holds while more
+    conversations than that wait. `pause_code`: one word for why it stands still. `guard_…`: what the error rate is counted from.
+    """
+
+    id: int
+    public_id: str
+    client_id: int
+    number_id: int
+    audience_id: int
+    name: str
+    content: dict[str, Any]
+    media_id: int | None
+    state: str
+    pause_code: str | None
+    pause_words: str | None
+    starts_at: float | None
+    messages_per_second: float | None
+    spread_seconds: float | None
+    quiet_from: int | None
+    quiet_until: int | None
+    most_waiting: int | None
+    error_limit: float
+    position: int
+    total: int
+    guard_failed: int
+    guard_out: int
+    callback_url: str | None
+    created_by: int | None
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+
+
+_COLUMNS = ", ".join(Broadcast.__slots__)
+
+
+def _broadcast(row: sqlite3.Row | None) -> Broadcast | None:
+    return Broadcast(**{**dict(row), "content": json.loads(row["content"])}) if row else None
+
+
+def add(db: sqlite3.Connection, now: float, **columns: Any) -> int:
+    """`columns`: those of Broadcast that its maker chooses."""
+    values = {**columns, "content": json.dumps(columns["content"]), "public_id": uuid.uuid4().hex, "created_at": now}
+    names = ", ".join(values)
+    marks = ", ".join(f":{name}" for name in values)
+    return db.execute(f"INSERT INTO broadcasts ({names}) VALUES ({marks})", values).lastrowid
+
+
+def get(db: sqlite3.Connection, broadcast_id: int) -> Broadcast | None:
+    return _broadcast(db.execute(f"SELECT {_COLUMNS} FROM broadcasts WHERE id = ?", (broadcast_id,)).fetchone())
+
+
+def find(db: sqlite3.Connection, public_id: str, *, client_id: int | None) -> Broadcast | None:
+    row = db.execute(
+        f"SELECT {_COLUMNS} FROM broadcasts WHERE public_id = :public_id AND (:client_id IS NULL OR client_id = :client_id)",
+        {"public_id": public_id, "client_id": client_id},
+    )
+    return _broadcast(row.fetchone())
+
+
+def newest(db: sqlite3.Connection, *, client_id: int | None = None, before: int | None = None, limit: int = 50) -> list[Broadcast]:
+    rows = db.execute(
+        f"""
+        SELECT {_COLUMNS} FROM broadcasts
+        WHERE id < COALESCE(:before, 9e18) AND (:client_id IS NULL OR client_id = :client_id) ORDER BY id DESC LIMIT :limit
+        """,
+        {"client_id": client_id, "before": before, "limit": limit},
+    )
+    return [_broadcast(row) for row in rows]
+
+
+def page(db: sqlite3.Connection, *, client_id: int | None, after: int, limit: int) -> list[Broadcast]:
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM broadcasts WHERE id > :after AND (:client_id IS NULL OR client_id = :client_id) ORDER BY id LIMIT :limit",
+        {"client_id": client_id, "after": after, "limit": limit},
+    )
+    return [_broadcast(row) for row in rows]
+
+
+def running(db: sqlite3.Connection) -> list[Broadcast]:
+    return [_broadcast(row) for row in db.execute(f"SELECT {_COLUMNS} FROM broadcasts WHERE state = 'running' ORDER BY id")]
+
+
+def to_start(db: sqlite3.Connection, now: float) -> list[int]:
+    return [row["id"] for row in db.execute("SELECT id FROM broadcasts WHERE state = 'scheduled' AND starts_at <= ?", (now,))]
+
+
+def turn(db: sqlite3.Connection, broadcast_id: int, state: str, come_from: Iterable[str], **columns: Any) -> bool:
+    """To this state, if it is in one of those; with these other columns set. True for whoever turned it."""
+    marks = "".join(f", {name} = :{name}" for name in columns)
+    states = ", ".join(f"'{one}'" for one in come_from if one in STATES)
+    changed = db.execute(
+        f"UPDATE broadcasts SET state = :state{marks} WHERE id = :id AND state IN ({states})", {"id": broadcast_id, "state": state, **columns}
+    )
+    return changed.rowcount == 1
+
+
+# --- recipients ---------------------------------------------------------------------------------------------------------------------
+
+
+def move(db: sqlite3.Connection, broadcast_id: int, come_from: int, to: int) -> bool:
+    """The members after `come_from` up to `to` are taken. False where somebody else took them, or it does not run any more."""
+    changed = db.execute(
+        "UPDATE broadcasts SET position = ? WHERE id = ? AND position = ? AND state = 'running'", (to, broadcast_id, come_from)
+    )
+    return changed.rowcount == 1
+
+
+def skip(db: sqlite3.Connection, broadcast_id: int, position: int, phone: str, cause: str) -> None:
+    db.execute(
+        "INSERT INTO broadcast_skips (broadcast_id, position, phone, cause) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (broadcast_id, position, phone, cause),
+    )
+
+
+def belongs(db: sqlite3.Connection, message_id: int, broadcast_id: int, due_at: float) -> None:
+    db.execute("UPDATE messages SET broadcast_id = ?, due_at = ? WHERE id = ?", (broadcast_id, due_at, message_id))
+
+
+def ready(db: sqlite3.Connection, broadcast_id: int, now: float, most: int) -> int:
+    """How many of its messages could go now, counted up to `most`."""
+    return db.execute(
+        """
+        SELECT COUNT(*) FROM (
+            SELECT 1 FROM messages WHERE broadcast_id = ? AND state = 'queued' AND due_at <= ? LIMIT ?)
+        """,
+        (broadcast_id, now, most),
+    ).fetchone()[0]
+
+
+def claim(db: sqlite3.Connection, broadcast_id: int, owner: str, now: float, lease_seconds: float, most: int) -> list[Outbound]:
+    """queued → sending, one attempt more, for up to `most` that are due and of a broadcast that runs; in their order."""
+    rows = db.execute(
+        f"""
+        UPDATE messages SET state = 'sending', attempt = attempt + 1, lease_owner = ?, lease_expires_at = ?
+        WHERE id IN (
+                SELECT id FROM messages WHERE broadcast_id = ? AND state = 'queued' AND due_at <= ? ORDER BY due_at, id LIMIT ?)
+            AND EXISTS (SELECT 1 FROM broadcasts WHERE broadcasts.id = broadcast_id AND broadcasts.state = 'running')
+        RETURNING {COLUMNS}
+        """,
+        (owner, now + lease_seconds, broadcast_id, now, most),
+    ).fetchall()
+    return sorted((Outbound(*row) for row in rows), key=lambda message: message.id)
+
+
+def give_back(db: sqlite3.Connection, messages: Iterable[Outbound]) -> None:
+    """Claimed, and no call was made."""
+    db.executemany(
+        """
+        UPDATE messages SET state = 'queued', attempt = attempt - 1, lease_owner = NULL, lease_expires_at = NULL
+        WHERE id = ? AND attempt = ? AND state = 'sending'
+        """,
+        [(message.id, message.attempt) for message in messages],
+    )
+
+
+def withdraw(db: sqlite3.Connection, broadcast_id: int) -> int:
+    """What has not gone out does not."""
+    return db.execute(
+        "UPDATE messages SET state = 'withdrawn', due_at = NULL WHERE broadcast_id = ? AND state = 'queued'", (broadcast_id,)
+    ).rowcount
+
+
+def is_finished(db: sqlite3.Connection, broadcast: Broadcast) -> bool:
+    if broadcast.position < broadcast.total:
+        return False
+    states = ", ".join(f"'{state}'" for state in OPEN_STATES)
+    left = db.execute(f"SELECT 1 FROM messages WHERE broadcast_id = ? AND state IN ({states}) LIMIT 1", (broadcast.id,))
+    return left.fetchone() is None
+
+
+# --- what became of them --------------------------------------------------------------------------------------------------------------
+
+
+def tally(db: sqlite3.Connection, broadcast_id: int) -> dict[str, int]:
+    """Messages by state."""
+    rows = db.execute("SELECT state, COUNT(*) AS count FROM messages WHERE broadcast_id = ? GROUP BY state", (broadcast_id,))
+    return {row["state"]: row["count"] for row in rows}
+
+
+def skips(db: sqlite3.Connection, broadcast_id: int) -> dict[str, int]:
+    rows = db.execute("SELECT cause, COUNT(*) AS count FROM broadcast_skips WHERE broadcast_id = ? GROUP BY cause", (broadcast_id,))
+    return {row["cause"]: row["count"] for row in rows}
+
+
+def failures(db: sqlite3.Connection, broadcast_id: int) -> list[sqlite3.Row]:
+    """error_code, error_title, count; the most frequent first."""
+    return db.execute(
+        """
+        SELECT error_code, MAX(error_title) AS error_title, COUNT(*) AS count FROM messages
+        WHERE broadcast_id = ? AND state = 'failed' GROUP BY error_code ORDER BY count DESC
+        """,
+        (broadcast_id,),
+    ).fetchall()
+
+
+def answered(db: sqlite3.Connection, broadcast_id: int) -> int:
+    return db.execute("SELECT COUNT(*) FROM messages WHERE broadcast_id = ? AND replied_at IS NOT NULL", (broadcast_id,)).fetchone()[0]
+
+
+def opted_out(db: sqlite3.Connection, broadcast_id: int) -> int:
+    """Recipients who have wanted no marketing since it reached them."""
+    return db.execute(
+        """
+        SELECT COUNT(*) FROM messages JOIN conversations ON conversations.id = conversation_id JOIN contacts ON contacts.id = contact_id
+        WHERE broadcast_id = ? AND marketing_stopped_at >= messages.created_at
+        """,
+        (broadcast_id,),
+    ).fetchone()[0]
+
+
+def recipients(
+    db: sqlite3.Connection, broadcast_id: int, *, state: str | None = None, phone: str | None = None, after: int = 0, limit: int = 50
+) -> list[sqlite3.Row]:
+    """Those that became messages, by message id. `phone`: digits that stand in theirs."""
+    return db.execute(
+        """
+        SELECT messages.id, conversation_id, public_id, messages.state, contacts.phone, contacts.name, sent_at, delivered_at, read_at,
+            failed_at, replied_at, error_code, error_title, attempt, due_at
+        FROM messages JOIN conversations ON conversations.id = conversation_id JOIN contacts ON contacts.id = contact_id
+        WHERE broadcast_id = :broadcast_id AND messages.id > :after AND (:state IS NULL OR messages.state = :state)
+            AND (:phone IS NULL OR contacts.phone LIKE '%' || :phone || '%')
+        ORDER BY messages.id LIMIT :limit
+        """,
+        {"broadcast_id": broadcast_id, "state": state, "phone": phone, "after": after, "limit": limit},
+    ).fetchall()
+
+
+def skipped(db: sqlite3.Connection, broadcast_id: int, *, after: int = 0, limit: int = 50) -> list[sqlite3.Row]:
+    """position, phone, cause."""
+    return db.execute(
+        "SELECT position, phone, cause FROM broadcast_skips WHERE broadcast_id = ? AND position > ? ORDER BY position LIMIT ?",
+        (broadcast_id, after, limit),
+    ).fetchall()
+
+
+def out(counts: dict[str, int]) -> int:
+    """Of a tally: how many the provider took."""
+    return sum(count for state, count in counts.items() if RANK.get(state, 0) >= 2)
