@@ -177,17 +177,18 @@ def speed(count: int) -> None:
         for way, weights in WAYS.items():
             for round_ in ("first", "again"):
                 took = [timed(context, question, model, vector, weights) for question, vector in zip(asked, question_vectors, strict=True)]
-                cuts = statistics.quantiles(took, n=100)
-                rows.append([f"{way}, {round_}", statistics.median(took), cuts[94], cuts[98]])
-        table(["search", "p50 ms", "p95 ms", "p99 ms"], rows)
+                by_clock, by_cpu = (statistics.quantiles(each, n=100) for each in zip(*took, strict=True))
+                rows.append([f"{way}, {round_}", by_clock[49], by_clock[94], by_clock[98], by_cpu[49], by_cpu[94]])
+        table(["search", "p50 ms", "p95 ms", "p99 ms", "CPU p50 ms", "CPU p95 ms"], rows)
 
 
-def timed(context, question: str, model, vector, weights) -> float:
-    begin = time.perf_counter()
+def timed(context, question: str, model, vector, weights) -> tuple[float, float]:
+    """Milliseconds by the clock and of CPU: on a machine that has other work, only the second says anything."""
+    begin, cpu = time.perf_counter(), time.thread_time()
     scores, similar = {}, {}
     retrieval.rank(context.db, CLIENT, question, scores, similar, model, vector, weights)
     retrieval.best(context.db, scores, similar, 6)
-    return (time.perf_counter() - begin) * 1000
+    return (time.perf_counter() - begin) * 1000, (time.thread_time() - cpu) * 1000
 
 
 def fill(context, count: int, sentences: list[str], known: list[list[float]]) -> None:
@@ -196,6 +197,7 @@ def fill(context, count: int, sentences: list[str], known: list[list[float]]) ->
     syllables = "ka lo mi ten ber sch ung ar es tion ing pro re de con an er al in or um bi fe gu pla tri".split()
     words = ["".join(chance.choices(syllables, k=chance.randint(1, 4))) for _ in range(50_000)]
     weights = [1 / (place + 5) for place in range(len(words))]
+    noises = [[chance.gauss(0, 0.03) for _ in known[0]] for _ in range(5000)]
     db = context.db
     model = embeddings.model(db, MODEL)
     document_id = knowledge.add(db, CLIENT, name="All", kind="text", sha256="0", size_bytes=1, now=0)
@@ -205,7 +207,7 @@ def fill(context, count: int, sentences: list[str], known: list[list[float]]) ->
             which = chance.randrange(len(sentences))
             text = " ".join([sentences[which], *chance.choices(words, weights, k=40), str(position)])
             new.append(passages.NewChunk(position, (), None, text, text, chunking.digest(text)))
-            vector = [part + chance.gauss(0, 0.03) for part in known[which]]
+            vector = [part + noise for part, noise in zip(known[which], noises[chance.randrange(len(noises))], strict=True)]
             length = math.sqrt(sum(part * part for part in vector))
             vector = [part / length for part in vector]
             kept.append((new[-1].hash, vectors.bits(vector), vectors.packed(vector)))

@@ -1,14 +1,22 @@
 """Documents become searchable, stay so while they change, and are read and embedded once whatever is killed when."""
 
+import dataclasses
 import json
+import os
 import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+
 
 from frontdesk.flows import embedding, knowledge as flow, retrieval, sweep
 from frontdesk.flows.extraction import Unreadable
 from frontdesk.ollama import Ollama
-from frontdesk.settings import load
+from frontdesk.settings import ROOT, load
 from frontdesk.store import clients, embeddings, knowledge, passages, vectors
 from tests.standins.ollama import OllamaStandIn
 from tests.test_inbound import queued
@@ -50,6 +58,28 @@ def index(context, document_id: int) -> int:
         if not context.queues.depth("documents"):
             return count
     raise AssertionError("it never ended")
+
+
+@contextmanager
+def page_server(content: bytes, content_type: str):
+    """A web server with one page; its address."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/prices"
+    server.shutdown()
+    server.server_close()
 
 
 def texts(found) -> list[str]:
@@ -94,7 +124,7 @@ def test_languages_without_spaces_are_searched_like_others(context):
     assert "ร้าน" in texts(retrieval.search(context, CLIENT, "ร้านเปิดกี่โมง"))[0]
 
 
-@pytest.mark.parametrize("query", ["", "   ", "???", '" OR *', "NEAR(a b)", "owner : x", "\ue000\ue000\ue001", "\ud800", "\x00", "a", "x" * 5000])
+@pytest.mark.parametrize("query", ["", "   ", "???", '" OR *', "NEAR(a b)", "owner : x", "\ud800", "\x00", "a", "x" * 5000])
 def test_whatever_is_asked_is_words_and_never_a_syntax_error(context, query):
     add(context)
     retrieval.search(context, CLIENT, query)
@@ -317,3 +347,47 @@ def test_a_database_full_of_vectors_opens_where_sqlite_vec_is_missing(embedder, 
     plain = sqlite3.connect(settings.database_path)
     assert plain.execute("SELECT COUNT(*) FROM knowledge_vectors").fetchone()[0] == 3
     assert json.loads(plain.execute("SELECT headings FROM knowledge_chunks LIMIT 1").fetchone()[0]) == ["Bread"]
+
+
+def test_a_page_of_the_web_is_fetched_and_read(context):
+    server = page_server(b"<html><body><h1>Prices</h1><p>Lemon cake: 3.90</p></body></html>", "text/html; charset=utf-8")
+    with server as url:
+        refused = flow.add_page(context, CLIENT, url)
+        flow.read_document(context, refused)
+    assert "could not be fetched" in knowledge.get(context.db, refused).error
+    context.settings = dataclasses.replace(context.settings, fetch_private_addresses=True)
+    with page_server(b"<html><body><h1>Prices</h1><p>Lemon cake: 3.90</p></body></html>", "text/html; charset=utf-8") as url:
+        document_id = flow.add_page(context, CLIENT, url)
+        flow.read_document(context, document_id)
+    assert retrieval.search(context, CLIENT, "lemon cake")[0].url == url
+    gone = flow.add_page(context, CLIENT, url)
+    flow.read_document(context, gone)
+    assert knowledge.get(context.db, gone).error.startswith("the page could not be fetched")
+
+
+def test_a_reader_killed_again_and_again_ends_with_every_chunk_once(context, settings, redis_address):
+    """A real process and kill -9, at any moment."""
+    content = "\n".join(f"# Topic {n}\n\nText number {n}.\n" for n in range(3000)).encode()
+    document_id = flow.add(context, CLIENT, "long.md", content)
+    script = f"import jobs; jobs.read_document({document_id})"
+    environ = {**os.environ, "DATA_DIR": str(settings.data_dir), "REDIS_URL": redis_address, "LEASE_SECONDS": "2"}
+    for kill_after_seconds in (1.2, 1.5, 1.8, 2.1):
+        reader = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=environ)
+        try:
+            reader.wait(kill_after_seconds)
+        except subprocess.TimeoutExpired:
+            reader.kill()
+            reader.wait()
+        context.db.execute("UPDATE knowledge_documents SET claim_expires_at = 0")
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environ, check=True, timeout=60)
+    assert knowledge.get(context.db, document_id).live
+    assert rows(context, "knowledge_chunks") == 3000
+    assert context.db.execute("SELECT doc FROM knowledge_word_counts WHERE term = 'topic'").fetchone()[0] == 3000
+    assert context.db.execute("SELECT doc FROM knowledge_trigram_counts WHERE term = 'top'").fetchone()[0] == 3000
+
+
+def test_a_model_of_the_same_name_with_other_dimensions_leaves_words(embedder, ollama):
+    context = embedder("all-minilm")
+    index(context, add(context))
+    ollama.behaviour.dimensions = 64
+    assert retrieval.search(context, CLIENT, "lemon cake")[0].similarity is None

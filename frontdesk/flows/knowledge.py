@@ -14,7 +14,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from frontdesk import fetch as fetching
+from frontdesk.errors import FetchError
 from frontdesk.flows import chunking, extraction
 from frontdesk.flows.context import Context
 from frontdesk.flows.extraction import Section, Unreadable
@@ -27,6 +30,16 @@ log = logging.getLogger(__name__)
 BATCH_CHUNKS = 100  # in one transaction, some 30 ms in which nobody else writes
 PROGRESS_EVERY_SECONDS = 1
 LONGEST_NAME = 120
+FETCH_SECONDS = 60
+CONTENT_TYPES = {
+    "text/html": "html",
+    "application/xhtml+xml": "html",
+    "text/plain": "text",
+    "text/markdown": "markdown",
+    "text/csv": "questions",
+    "application/pdf": "pdf",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
+}
 
 
 class Stopping(Exception):
@@ -54,6 +67,20 @@ def add(
     return document_id
 
 
+def add_page(context: Context, client_id: int, url: str, *, replaces: int | None = None) -> int:
+    """A page of the web, fetched when it is read. Raises FetchRefused for an address that is none."""
+    fetching.check(url)
+    parts = urlsplit(url)
+    with transaction(context.db) as db:
+        before = knowledge.get(db, replaces) if replaces else None
+        name = " ".join(f"{parts.hostname}{parts.path.rstrip('/')}".split())[:LONGEST_NAME]
+        document_id = knowledge.add(
+            db, client_id, name=name, kind="page", sha256="", size_bytes=0, url=url, replaces=before, now=context.now()
+        )
+    _ring(context, document_id)
+    return document_id
+
+
 def switch(context: Context, document_id: int, active: bool) -> None:
     knowledge.switch(context.db, document_id, active, context.now())
     _ring(context, document_id)
@@ -65,6 +92,7 @@ def remove(context: Context, document_id: int) -> None:
 
 
 def read_again(context: Context, document_id: int) -> None:
+    """After a failure; of a page, what stands there now."""
     knowledge.read_again(context.db, document_id, context.now())
     _ring(context, document_id)
 
@@ -131,7 +159,7 @@ def _bring_to_rest(context: Context, document: Document) -> None:
                 knowledge.settle(db, document.id)
         return
     knowledge.forget(context.db, document.id)
-    if not knowledge.file_is_used(context.db, document.sha256):
+    if document.sha256 and not knowledge.file_is_used(context.db, document.sha256):
         file_of(context, document.sha256).unlink(missing_ok=True)
 
 
@@ -147,7 +175,12 @@ def _read(context: Context, document: Document) -> bool:
             knowledge.progress(context.db, document.id, done, of)
 
     try:
+        if not document.sha256:
+            document = _fetch(context, document)
         found = extraction.extract(file_of(context, document.sha256), document.kind, when_read=when_read)
+    except FetchError as error:
+        knowledge.fail(context.db, document.id, f"the page could not be fetched: {error}", context.now())
+        return False
     except FileNotFoundError:
         knowledge.fail(context.db, document.id, "its file is no longer there; add it again", context.now())
         return False
@@ -158,6 +191,23 @@ def _read(context: Context, document: Document) -> bool:
     with transaction(context.db) as db:
         knowledge.keep_text(db, document.id, sections, found.notes, context.now())
     return True
+
+
+def _fetch(context: Context, document: Document) -> Document:
+    """What is at the document's address becomes its file. Raises FetchError, Unreadable."""
+    with tempfile.TemporaryFile() as file:
+        fetched = fetching.fetch(
+            document.url, file, most_bytes=extraction.LARGEST_FILE_BYTES, timeout_seconds=FETCH_SECONDS,
+            allow_private=context.settings.fetch_private_addresses,
+        )  # fmt: skip
+        file.seek(0)
+        content = file.read()
+    if not content.strip():
+        raise Unreadable("it is empty")
+    sha256 = _keep_file(context, content)
+    kind = CONTENT_TYPES.get(fetched.content_type.partition(";")[0].strip().lower()) or extraction.kind_of(fetched.filename or "page")
+    knowledge.fetched(context.db, document.id, kind, sha256, len(content))
+    return knowledge.get(context.db, document.id)
 
 
 def _put_in(context: Context, document: Document) -> None:

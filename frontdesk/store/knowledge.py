@@ -168,6 +168,11 @@ def keep_text(
     )
 
 
+def fetched(db: sqlite3.Connection, document_id: int, kind: str, sha256: str, size_bytes: int) -> None:
+    """The page's file is there now."""
+    db.execute("UPDATE knowledge_documents SET kind = ?, sha256 = ?, size_bytes = ? WHERE id = ?", (kind, sha256, size_bytes, document_id))
+
+
 def fail(db: sqlite3.Connection, document_id: int, error: str, now: float) -> None:
     db.execute(
         "UPDATE knowledge_documents SET state = 'failed', error = ?, settled = 1, updated_at = ? WHERE id = ?", (error, now, document_id)

@@ -796,13 +796,12 @@ def m018_knowledge(db: Database) -> None:
             UNIQUE (document_id, position)
         );
         CREATE INDEX knowledge_chunks_hash ON knowledge_chunks (hash);
+        -- whose a hit is, without reading its text
+        CREATE INDEX knowledge_chunks_client ON knowledge_chunks (client_id, id, document_id);
 
         -- Neither holds text of its own (and with less than full detail there would be no ranking).
-        -- `owner` is the client's mark, which counts for nothing in the ranking.
-        CREATE VIRTUAL TABLE knowledge_words USING fts5(owner, text, content='', tokenize='unicode61 remove_diacritics 2');
-        CREATE VIRTUAL TABLE knowledge_trigrams USING fts5(owner, text, content='', tokenize='trigram');
-        INSERT INTO knowledge_words (knowledge_words, rank) VALUES ('rank', 'bm25(0.0, 1.0)');
-        INSERT INTO knowledge_trigrams (knowledge_trigrams, rank) VALUES ('rank', 'bm25(0.0, 1.0)');
+        CREATE VIRTUAL TABLE knowledge_words USING fts5(text, content='', tokenize='unicode61 remove_diacritics 2');
+        CREATE VIRTUAL TABLE knowledge_trigrams USING fts5(text, content='', tokenize='trigram');
         CREATE VIRTUAL TABLE knowledge_word_counts USING fts5vocab(knowledge_words, row);
         CREATE VIRTUAL TABLE knowledge_trigram_counts USING fts5vocab(knowledge_trigrams, row);
 

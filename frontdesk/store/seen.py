@@ -1,5 +1,6 @@
 """What the model was shown of the documents for an answer, as it was then: the document may change or go."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,14 +37,14 @@ def of(db: sqlite3.Connection, message_id: int) -> list[Shown]:
     return [Shown(*row) for row in rows]
 
 
-def of_several(db: sqlite3.Connection, first_id: int, last_id: int) -> dict[int, list[Shown]]:
-    """By message, for all answers between two ids (inclusive), such as a page of a conversation shows."""
+def of_several(db: sqlite3.Connection, message_ids: Sequence[int]) -> dict[int, list[Shown]]:
+    """By message, of those that saw anything."""
     rows = db.execute(
         """
-        SELECT message_id, document_id, place, text, similarity FROM knowledge_seen
-        WHERE message_id BETWEEN ? AND ? ORDER BY message_id, position
+        SELECT message_id, document_id, place, text, similarity FROM json_each(?)
+        JOIN knowledge_seen ON message_id = value ORDER BY message_id, position
         """,
-        (first_id, last_id),
+        (json.dumps(list(message_ids)),),
     )
     found: dict[int, list[Shown]] = {}
     for message_id, *shown in rows:

@@ -14,6 +14,7 @@ from frontdesk.web.compose import compose_pages
 from frontdesk.web.dead_letters import dead_letter_pages
 from frontdesk.web.documents import document_pages
 from frontdesk.web.inbox import inbox_pages
+from frontdesk.web.knowledge import knowledge_pages
 from frontdesk.web.login import login_pages
 from frontdesk.web.metrics import metrics_page
 from frontdesk.web.numbers import number_pages
@@ -42,6 +43,7 @@ PAGES = (
     dead_letter_pages,
     rejected_pages,
     client_pages,
+    knowledge_pages,
     audience_pages,
     number_pages,
     overview_pages,

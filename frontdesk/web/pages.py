@@ -33,6 +33,7 @@ NAVIGATION = [
     Entry("templates", "Templates", "/templates", "file"),
     Entry("schedules", "Schedules", "/schedules", "calendar"),
     Entry("clients", "Clients", "/clients", "store", owner=True),
+    Entry("knowledge", "Knowledge", "/knowledge", "note", owner=True),
     Entry("audiences", "Audiences", "/audiences", "list", owner=True),
     Entry("dead-letters", "Dead letters", "/dead-letters", "undelivered", owner=True),
     Entry("documents", "Documents", "/documents", "copy", owner=True),

@@ -8,7 +8,7 @@ from frontdesk import queues
 from frontdesk.flows import mends, suggest, take_over, waits
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend
-from frontdesk.store import canned, conversations, inbox, notes, numbers, suggestions, thread, users
+from frontdesk.store import canned, conversations, inbox, notes, numbers, seen, suggestions, thread, users
 from frontdesk.store.conversations import Conversation
 from frontdesk.web import access, attachments
 from frontdesk.web.inbox import if_changed, list_values
@@ -155,6 +155,7 @@ def _lines(context: Context, conversation_id: int, lines: list[thread.Line], end
     noted = notes.between(context.db, conversation_id, begin, end)
     return {
         "entries": sorted([*lines, *noted], key=lambda entry: entry.created_at),
+        "seen": seen.of_several(context.db, [line.id for line in lines if line.purpose == "answer"]),
         "first": first,
         "newest": lines[-1].id if lines else 0,
         "has_older": has_older,

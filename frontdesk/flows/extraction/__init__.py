@@ -31,7 +31,7 @@ KINDS = {
 
 LARGEST_FILE_BYTES = 32 * 1024 * 1024
 MEMORY_BYTES = 400 * 1024 * 1024  # address space, of which Python with its libraries takes a hundred
-DEADLINE_SECONDS = 300
+DEADLINE_SECONDS = 120  # broadcasts wait in the same queue; 1,000 pages take ten
 LONGEST_TEXT = 8_000_000  # characters: 1,000 pages of a novel have two million
 LONGEST_LINE = 8 * LONGEST_TEXT  # bytes
 
