@@ -262,3 +262,8 @@ def test_a_token_that_may_do_nothing_is_not_made(owner):
 
 def test_an_agent_makes_no_tokens(agent):
     assert agent.get("/tokens").status_code == 403
+
+
+def test_an_id_larger_than_any_is_not_found(ask, ana):
+    assert error(ask("GET", f"/conversations/{10**30}"))[:2] == (404, "not_found")
+    assert error(ask("GET", f"/conversations/{10**30}/messages"))[:2] == (404, "not_found")

@@ -69,3 +69,9 @@ def test_what_is_wrong_is_said_beside_the_form(owner, db, fields, words):
 def test_documents_are_for_owners_and_what_is_gone_is_told(owner, agent):
     assert agent.get("/documents").status_code == 403
     assert owner.get("/documents/batch_none").status_code == 404
+
+
+def test_the_overview_and_the_figures_say_how_many_are_left(owner, app):
+    hand_over(owner, ("a.csv", b"text\none\ntwo"))
+    assert 'href="/documents"><span class="figure">2</span>' in owner.get("/overview").text
+    assert "\nfrontdesk_documents 2.0" in app.test_client().get("/metrics").get_data(as_text=True)

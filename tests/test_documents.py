@@ -3,12 +3,11 @@
 import io
 import json
 import threading
-import zipfile
 
 import pytest
 
 from frontdesk.flows import document_work, sweep
-from frontdesk.store import api_tokens, documents
+from frontdesk.store import api_tokens
 from frontdesk.store.database import transaction
 from tests.standins.ollama import OllamaStandIn
 from tests.standins.ollama_replies import Reply
@@ -326,131 +325,3 @@ def test_a_long_document_is_read_in_parts_that_keep_their_headings(ask, context,
     *parts, last = [chat["body"]["messages"][-1]["content"] for chat in model.chats]
     assert len(parts) > 4 and all(text.startswith("# Chapter") for text in parts)
     assert last == "\n\n".join(f"Part {n}:\nA note." for n in range(1, total))
-
-
-# --- batches ------------------------------------------------------------------------------------------------------------------
-
-
-def test_a_batch_s_results_come_while_it_runs_and_in_the_order_given(ask, context, model):
-    given = [{"name": f"mail {n}", "text": f"text {n}"} for n in range(3)]
-    answer = ask("POST", "/batches", {"kind": "classification", "items": given})
-    assert answer.status_code == 202 and answer.json["items"] == 3
-    batch = answer.json["batch_id"]
-    model.enqueue(CLASSIFIED, '{"category": "email", "confidence": "low"}', CLASSIFIED)
-    document_work.work_on(context, document_work._claim(context))
-    document_work.work_on(context, document_work._claim(context))
-    assert [(item["name"], item["result"]["category"]) for item in items(ask, batch)] == [("mail 0", "invoice"), ("mail 1", "email")]
-    standing = ask("GET", f"/batches/{batch}").json
-    assert (standing["status"], standing["counts"], standing["progress"]["percent"]) == ("working", {"queued": 1, "done": 2}, 66)
-    assert ask("GET", f"/progress/{batch}").json["current"] == 2
-    work(context)
-    assert ask("GET", f"/batches/{batch}").json["status"] == "done"
-    assert [item["position"] for item in items(ask, batch, "?cursor=1")] == [2, 3]
-    assert [item["name"] for item in items(ask, batch, "?category=email")] == ["mail 1"]
-    assert error(ask("GET", f"/batches/{batch}/results?category=poem")) == (422, "invalid", "category")
-    [item, *_] = items(ask, batch)
-    assert ask("GET", f"/tasks/{item['task_id']}").json["batch_id"] == batch
-
-
-def test_results_as_a_table_start_no_formula(ask, context, model):
-    batch = ask("POST", "/batches", {"kind": "extraction", "schema": SCHEMA, "items": [{"name": "=1+1", "text": "a"}]}).json["batch_id"]
-    model.enqueue('{"number": "@SUM(A1)", "total": 2.5}')
-    work(context)
-    answer = ask("GET", f"/batches/{batch}/results?format=csv")
-    assert answer.mimetype == "text/csv"
-    assert answer.text.splitlines()[0] == "position,name,task_id,status,number,total,error"
-    assert "'=1+1" in answer.text and ",'@SUM(A1),2.5," in answer.text
-
-
-def test_files_of_all_kinds_make_one_batch(ask, context, model):
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("a.txt", "from the archive")
-        file.writestr("b.png", b"\x89PNG\0")
-    sent = [
-        (io.BytesIO(archive.getvalue()), "letters.zip"),
-        (b"id;text\n7;first row\n8;\n", "rows.csv"),
-        (b"a file", "note.txt"),
-    ]
-    files = [(io.BytesIO(data) if isinstance(data, bytes) else data, name) for data, name in sent]
-    data = {"kind": "classification", "name_column": "id", "categories": '["x", "y"]', "file": files}
-    answer = ask("POST", "/batches", data=data, content_type="multipart/form-data")
-    batch = answer.json["batch_id"]
-    assert answer.status_code == 202 and answer.json["items"] == 5
-    model.behaviour.text = '{"category": "x", "confidence": "low"}'
-    work(context)
-    found = {item["name"]: item.get("result", item.get("failure", {}).get("message")) for item in items(ask, batch)}
-    done = {"category": "x", "confidence": "low"}
-    assert found == {"a.txt": done, "b.png": "This is not a text file (UTF-8 or UTF-16).", "7": done, "8": "The text is empty.", "note.txt": done}
-    assert ask("POST", f"/batches/{batch}/retry").json["items"] == 0, "there is nothing in them to try again"
-    assert error(upload(ask, "/batches", "x.zip", b"none", kind="summary")) == (422, "invalid", "file")
-
-
-def test_a_paused_batch_stops_at_once_and_goes_on_when_resumed(ask, context, model):
-    batch = ask("POST", "/batches", {"kind": "classification", "texts": ["a", "b"]}).json["batch_id"]
-    claimed = document_work._claim(context)
-    assert ask("POST", f"/batches/{batch}/pause").json == {"batch_id": batch, "items": 2}
-    model.enqueue(Reply("slow " * 500, tokens_per_second=20))
-    document_work.work_on(context, claimed)
-    model.wait_for(lambda standin: standin.cancelled_count == 1)
-    assert ask("GET", f"/batches/{batch}").json["status"] == "paused"
-    assert not document_work.is_due(context)
-    assert ask("POST", f"/batches/{batch}/resume").json["items"] == 2
-    model.enqueue(CLASSIFIED, CLASSIFIED)
-    work(context)
-    assert ask("GET", f"/batches/{batch}").json["counts"] == {"done": 2}
-
-
-def test_a_cancelled_batch_keeps_what_is_done(ask, context, model):
-    batch = ask("POST", "/batches", {"kind": "classification", "texts": ["a", "b", "c"]}).json["batch_id"]
-    model.enqueue(CLASSIFIED)
-    document_work.work_on(context, document_work._claim(context))
-    assert ask("POST", f"/batches/{batch}/cancel").json["items"] == 2
-    assert [item["status"] for item in items(ask, batch)] == ["done", "cancelled", "cancelled"]
-    assert ask("GET", f"/batches/{batch}").json["status"] == "cancelled" and not document_work.is_due(context)
-
-
-def test_failed_items_are_tried_again_alone(ask, context, model):
-    batch = ask("POST", "/batches", {"kind": "classification", "texts": ["a", "b"]}).json["batch_id"]
-    model.enqueue("no", "no", CLASSIFIED)
-    work(context)
-    assert ask("GET", f"/batches/{batch}").json["counts"] == {"failed": 1, "done": 1}
-    assert ask("POST", f"/batches/{batch}/retry").json["items"] == 1
-    model.enqueue(CLASSIFIED)
-    work(context)
-    assert ask("GET", f"/batches/{batch}").json["counts"] == {"done": 2} and len(model.chats) == 4
-
-
-def test_single_documents_go_before_batches_and_batches_take_turns(ask, context, clock):
-    first, second = (ask("POST", "/batches", {"kind": "summary", "texts": ["a"] * 9}).json["batch_id"] for _ in range(2))
-    single = ask("POST", "/summaries", {"text": "soon"}).json["task_id"]
-    claimed = []
-    for _ in range(5):
-        task = document_work._claim(context)
-        claimed.append(task.public_id)
-        documents.finish(context.db, task, {}, 1.0, clock(), clock())
-        clock.forward(16)
-    stems = [id_.rpartition("_")[0].replace("doc_", "batch_") for id_ in claimed[1:]]
-    assert claimed[0] == single and stems == [first, first, second, second]
-
-
-def test_results_expire_and_are_gone(ask, context, model, clock, db):
-    task = ask("POST", "/classify", {"text": "secret words"}).json["task_id"]
-    batch = ask("POST", "/batches", {"kind": "classification", "texts": ["secret words"]}).json["batch_id"]
-    model.enqueue(CLASSIFIED, CLASSIFIED)
-    work(context)
-    [item] = items(ask, batch)
-    clock.forward(24 * 3600 + 1)
-    assert error(ask("GET", f"/tasks/{task}")) == (410, "expired", None)
-    assert ask("GET", f"/batches/{batch}").status_code == 200
-    sweep.clean(context)
-    assert error(ask("GET", f"/result/{task}")) == (410, "expired", None)
-    clock.forward(30 * 24 * 3600)
-    assert error(ask("GET", f"/batches/{batch}/results")) == (410, "expired", None)
-    sweep.clean(context)
-    for path in (f"/batches/{batch}", f"/progress/{batch}", f"/tasks/{item['task_id']}"):
-        assert error(ask("GET", path)) == (410, "expired", None)
-    assert rows(db, "SELECT * FROM document_texts") == []
-    clock.forward(91 * 24 * 3600)
-    sweep.clean(context)
-    assert ask("GET", f"/batches/{batch}").status_code == 404 and rows(db, "SELECT id FROM document_tasks") == []

@@ -9,6 +9,7 @@ import requests
 
 from frontdesk.store import api_tokens
 from frontdesk.store.database import transaction
+from tests.made_files import pdf
 from tests.stack import Stack, wait_for
 
 pytestmark = pytest.mark.stack
@@ -77,6 +78,14 @@ def test_a_summary_a_classification_and_a_batch_as_a_program_asks_for_them(api, 
     progress = api.get(f"/progress/{batch}")
     assert (progress["current"], progress["total"], progress["percent"]) == (20, 20, 100)
     assert [item["result"]["category"] for item in api.results(batch)] == ["invoice"] * 20
+
+
+def test_a_pdf_is_read_and_summarised(api, stack):
+    stack.ollama.behave(text=SUMMARISED)
+    task = api.post("/summaries", files={"file": ("letter.pdf", pdf([["Spring is here."], ["Bread is dearer."]]))})["task_id"]
+    assert api.wait_for_result(task)["status"] == "done"
+    [asked] = [one for one in stack.ollama.history()["history"] if (one["body"] or {}).get("format")]
+    assert "Spring is here." in asked["body"]["messages"][-1]["content"]
 
 
 def test_a_customer_who_writes_during_a_batch_waits_for_one_item_only(api, stack):

@@ -87,15 +87,17 @@ def _pieces(block: str, largest_bytes: int) -> Iterator[str]:
     if size(block) <= largest_bytes:
         yield block
         return
-    begun = ""
+    begun: list[str] = []
+    length = 0
     for unit in _units(block, largest_bytes):
-        together = f"{begun} {unit}" if begun else unit
-        if begun and size(together) > largest_bytes:
-            yield begun
-            together = unit
-        begun = together
+        added = size(unit) + 1
+        if begun and length + added > largest_bytes:
+            yield " ".join(begun)
+            begun, length = [], 0
+        begun.append(unit)
+        length += added
     if begun:
-        yield begun
+        yield " ".join(begun)
 
 
 def _units(block: str, largest_bytes: int) -> Iterator[str]:

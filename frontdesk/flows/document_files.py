@@ -1,15 +1,21 @@
-"""The texts in files that somebody hands over: one text file, a ZIP of them, the rows of a CSV. What cannot be read is told by name."""
+"""The texts in files that somebody hands over: one file, a ZIP of them, the rows of a CSV. What cannot be read is told by name."""
 
 import csv
 import io
 import zipfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import BinaryIO
 
 from frontdesk.flows.refusals import Refused
 from frontdesk.flows.documents import LARGEST_BATCH_BYTES, LARGEST_TEXT_BYTES, MOST_ITEMS, TOO_LARGE, Document
 
-NOT_TEXT = "This is not a text file (UTF-8 or UTF-16)."
+NOT_TEXT = "This is not a text file (UTF-8 or UTF-16), nor PDF, DOCX or HTML."
+
+# Read later, by flows/extraction: suffix, its kind, how such a file begins.
+READ_LATER = {".pdf": ("pdf", b"%PDF-"), ".docx": ("docx", b"PK"), ".html": ("html", b""), ".htm": ("html", b"")}
+LARGEST_FILE_BYTES = 20_000_000
+FILE_TOO_LARGE = f"A file has at most {LARGEST_FILE_BYTES} bytes."
 
 # Of a Mac's archive and of folders that versions are kept in.
 SKIPPED = ("__MACOSX/", ".")
@@ -26,12 +32,17 @@ def read_all(files: Iterable[tuple[str, BinaryIO]], column: str | None, name_col
         elif name.lower().endswith(".csv"):
             found += read_csv(file.read(LARGEST_BATCH_BYTES + 1), column, name_column)
         else:
-            found.append(read_one(name, file.read(LARGEST_TEXT_BYTES + 1)))
+            found.append(read_one(name, file.read(LARGEST_FILE_BYTES + 1)))
     return found
 
 
 def read_one(name: str, data: bytes) -> Document:
-    """`error` is set where it holds no text."""
+    """`error` is set where it holds no text. `data`: up to LARGEST_FILE_BYTES + 1 bytes of the file."""
+    kind, beginning = READ_LATER.get(Path(name).suffix.lower(), ("", b""))
+    if kind and len(data) > LARGEST_FILE_BYTES:
+        return Document("", name, FILE_TOO_LARGE)
+    if kind and data.strip() and beginning in data[:1024]:
+        return Document("", name, file_kind=kind, data=data)
     if len(data) > LARGEST_TEXT_BYTES:
         return Document("", name, TOO_LARGE)
     text = text_of(data)
@@ -68,9 +79,9 @@ def _members(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> list[D
     found, left = [], LARGEST_BATCH_BYTES
     for member in members:
         document = _member(archive, member)
-        left -= len(document.text)
+        left -= len(document.text) + len(document.data)
         if left < 0:  # what the archive says of its sizes is not relied upon
-            raise Refused(413, "too_large", f"A batch's texts have at most {LARGEST_BATCH_BYTES} characters together.", "file")
+            raise Refused(413, "too_large", f"A batch has at most {LARGEST_BATCH_BYTES} bytes.", "file")
         found.append(document)
     return found
 
@@ -79,7 +90,7 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Document:
     name = member.filename.encode("utf-8", "replace").decode()
     try:
         with archive.open(member) as file:
-            return read_one(name, file.read(LARGEST_TEXT_BYTES + 1))
+            return read_one(name, file.read(LARGEST_FILE_BYTES + 1))
     except RuntimeError:  # zipfile's word for it
         return Document("", name, "It is encrypted.")
     except NotImplementedError:

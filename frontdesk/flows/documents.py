@@ -5,14 +5,14 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from frontdesk.flows.refusals import Refused
 from frontdesk.flows.context import Context
 from frontdesk.flows.document_prompts import Size, measure
 from frontdesk.flows.structured import BadSchema, check_schema
-from frontdesk.store import api_tokens, document_batches, documents
+from frontdesk.store import api_tokens, document_batches, document_files, documents
 from frontdesk.store.database import transaction
 from frontdesk.store.document_batches import Batch
 from frontdesk.store.documents import NewTask, Task
@@ -37,11 +37,16 @@ class Asker:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`name`: the sender's own word for it. `error`: why its text could not be had; then `text` is ''."""
+    """`name`: the sender's own word for it. `error`: why its text could not be had; then `text` is ''.
+
+    `file_kind`: what `data` is, where the text must be read out of it first (flows/extraction); '' where `text` is all there is.
+    """
 
     text: str
     name: str = ""
     error: str | None = None
+    file_kind: str = ""
+    data: bytes = field(default=b"", repr=False)
 
 
 def ask(context: Context, asker: Asker, kind: str, options: dict, document: Document, key: str | None = None) -> str:
@@ -49,12 +54,11 @@ def ask(context: Context, asker: Asker, kind: str, options: dict, document: Docu
     _check_options(kind, options)
     if document.error:
         raise Refused(422, "invalid", document.error, "file")
-    if _is_too_large(document.text):
+    if is_too_large(document.text):
         raise Refused(413, "too_large", TOO_LARGE, "text")
-    if _is_empty(document.text):
+    if not document.file_kind and _is_empty(document.text):
         raise Refused(422, "invalid", EMPTY, "text")
-    size = _measured(context, kind, options, document.text)
-    new = NewTask(document.text, size.part_bytes, size.parts_total, document.name)
+    new = _new(context, kind, options, document)
 
     def add(db: sqlite3.Connection) -> str:
         return documents.add(db, kind, options, new, client_id=asker.client_id, token_id=asker.token_id, now=context.now())
@@ -71,8 +75,8 @@ def ask_for_many(
         raise Refused(422, "invalid", "A batch has at least one document.", "texts")
     if len(items) > MOST_ITEMS:
         raise Refused(422, "invalid", f"A batch has at most {MOST_ITEMS} documents, this one has {len(items)}.", "texts")
-    if sum(len(item.text) for item in items) > LARGEST_BATCH_BYTES:
-        raise Refused(413, "too_large", f"A batch's texts have at most {LARGEST_BATCH_BYTES} characters together.", "texts")
+    if sum(len(item.text) + len(item.data) for item in items) > LARGEST_BATCH_BYTES:
+        raise Refused(413, "too_large", f"A batch has at most {LARGEST_BATCH_BYTES} bytes.", "texts")
     new = [_new_item(context, kind, options, item) for item in items]
     now = context.now()
 
@@ -99,7 +103,7 @@ def _is_empty(text: str) -> bool:
     return not any(character.isprintable() and not character.isspace() for character in text)
 
 
-def _is_too_large(text: str) -> bool:
+def is_too_large(text: str) -> bool:
     return len(text) > LARGEST_TEXT_BYTES or len(text.encode("utf-8", "replace")) > LARGEST_TEXT_BYTES
 
 
@@ -112,11 +116,16 @@ def _measured(context: Context, kind: str, options: dict, text: str) -> Size:
 
 
 def _new_item(context: Context, kind: str, options: dict, item: Document) -> NewTask:
-    why = item.error or (_is_empty(item.text) and EMPTY) or (_is_too_large(item.text) and TOO_LARGE)
-    if why:
-        return NewTask("", 0, 0, item.name, why)
-    size = _measured(context, kind, options, item.text)
-    return NewTask(item.text, size.part_bytes, size.parts_total, item.name)
+    why = item.error or (not item.file_kind and _is_empty(item.text) and EMPTY) or (is_too_large(item.text) and TOO_LARGE)
+    return NewTask("", 0, 0, item.name, why) if why else _new(context, kind, options, item)
+
+
+def _new(context: Context, kind: str, options: dict, document: Document) -> NewTask:
+    """A file has no parts before it is read."""
+    size = _measured(context, kind, options, document.text)
+    if document.file_kind:
+        return NewTask("", 0, 0, document.name, file=(document.file_kind, document.data))
+    return NewTask(document.text, size.part_bytes, size.parts_total, document.name)
 
 
 def _once(context: Context, asker: Asker, key: str | None, asked: Sequence[Any], add: Callable[[sqlite3.Connection], str]) -> str:
@@ -136,6 +145,8 @@ def _once(context: Context, asker: Asker, key: str | None, asked: Sequence[Any],
 def _ring(context: Context) -> None:
     with context.ringing():
         context.queues.documents()
+        if document_files.is_waiting(context.db):
+            context.queues.document_files()
 
 
 def _digest(asked: Sequence[Any]) -> str:
@@ -144,6 +155,7 @@ def _digest(asked: Sequence[Any]) -> str:
     for one in asked:
         for piece in one if isinstance(one, list) else [one]:
             digest.update(repr(piece).encode("utf-8", "surrogatepass"))
+            digest.update(getattr(piece, "data", b""))
     return digest.hexdigest()
 
 
@@ -181,8 +193,9 @@ def progress_of_task(context: Context, task: Task) -> Progress:
     if task.state not in documents.UNFINISHED:
         return Progress(task.parts_done, max(task.parts_total, task.parts_done), 0.0)
     each = task.seconds / task.parts_done if task.parts_done else documents.usual_seconds(context.db, task.kind)
-    left = task.parts_total - task.parts_done
-    return Progress(task.parts_done, task.parts_total, None if each is None else each * left)
+    total = max(task.parts_total, 1)  # a file that is still to be read
+    left = total - task.parts_done
+    return Progress(task.parts_done, total, None if each is None else each * left)
 
 
 def progress_of_batch(context: Context, batch: Batch) -> Progress:
@@ -235,6 +248,7 @@ def expire(context: Context) -> None:
     """Nightly."""
     now = context.now()
     with transaction(context.db) as db:
+        document_files.clean(db)
         documents.expire(db, now)
         document_batches.expire(db, now)
         documents.forget(db, now - TOLD_SECONDS)

@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from frontdesk import histogram, queues
 from frontdesk.flows import backup, mends
 from frontdesk.flows.context import Context
-from frontdesk.store import counters
+from frontdesk.store import counters, documents
 from frontdesk.store.measures import DURATIONS
 
 log = logging.getLogger(__name__)
@@ -98,6 +98,7 @@ def _database(context: Context, now: float) -> Iterator:
     yield _gauges("dead_letters", "Failed messages that nobody has settled.", "cause", _by_cause(standing.dead))
     yield _gauge("rejected_events", "Parts of webhooks that were not understood and that nobody has settled.", standing.rejected)
     yield _gauges("numbers", "Numbers.", "state", {"working": standing.numbers - standing.numbers_stopped, "stopped": standing.numbers_stopped})
+    yield _gauge("documents", "Documents that the model is to work on, without those that are paused.", documents.open_count(context.db))
     yield _gauge("models_away", "Models that do not answer.", standing.models_away)
     yield _gauges("model_tokens_per_second", "How fast a model lately wrote.", "model", standing.tokens_per_second)
 

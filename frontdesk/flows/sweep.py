@@ -2,8 +2,8 @@
 
 import logging
 
-from frontdesk.flows import audience, broadcasts, document_work, documents, embedding, firing, knowledge, media, sending, suggest
-from frontdesk.flows import take_over, trying, waits
+from frontdesk.flows import audience, broadcasts, document_reading, document_work, documents, embedding, firing, knowledge, media, sending
+from frontdesk.flows import suggest, take_over, trying, waits
 from frontdesk.flows.context import Context
 from frontdesk.store import api_tokens, clients, conversations, login_links, measures, models, outbox, schedules, suggestions, tries, user_sessions
 from frontdesk.store.database import transaction
@@ -63,6 +63,8 @@ def _ring_for_documents(context: Context) -> None:
     document_work.correct_times(context)
     if document_work.is_due(context):
         context.queues.documents(force=not context.queues.depth("documents"))
+    if document_reading.is_due(context):
+        context.queues.document_files(force=not context.queues.depth("bulk"))
 
 
 def _model_should_be_tried(context: Context, now: float) -> bool:

@@ -24,6 +24,7 @@ TEMPLATES_BELL_SECONDS = 60
 
 DOCUMENT_BELL = "documents:rung"
 DOCUMENT_BELL_SECONDS = 60
+DOCUMENT_FILES_BELL = "document-files:rung"
 
 SENDS = "sends"
 SEND_BELL = "sends:rung"
@@ -100,13 +101,24 @@ class Queues:
         self.redis.delete(REPLY_BELL)
 
     def documents(self, *, force: bool = False) -> None:
-        """Ring for the documents that are due, however many: SQLite knows which. `force` as in reply()."""
-        if self.redis.set(DOCUMENT_BELL, 1, nx=not force, ex=DOCUMENT_BELL_SECONDS):
+        """Ring for the documents that are due, however many: SQLite knows which. `force` as in reply().
+
+        The bell is silent again while a slow inference lasts, so it is looked whether a job stands in line already.
+        """
+        if self.redis.set(DOCUMENT_BELL, 1, nx=not force, ex=DOCUMENT_BELL_SECONDS) and not self._stands_in("documents", "documents-"):
             self.put("documents", "jobs.documents", "documents")
 
     def silence_documents(self) -> None:
         """Called before looking what is due: what comes after this rings again."""
         self.redis.delete(DOCUMENT_BELL)
+
+    def document_files(self, *, force: bool = False) -> None:
+        """Ring for the documents' files that are still to be read."""
+        if self.redis.set(DOCUMENT_FILES_BELL, 1, nx=not force, ex=DOCUMENT_BELL_SECONDS):
+            self.put("bulk", "jobs.read_document_files", "files")
+
+    def silence_document_files(self) -> None:
+        self.redis.delete(DOCUMENT_FILES_BELL)
 
     def goes_before_documents(self) -> bool:
         """Whether a customer's answer or something that a person waits for stands in line at the model."""

@@ -86,7 +86,7 @@ def seconds(db: sqlite3.Connection, batch_id: int) -> tuple[float, int, int]:
     row = db.execute(
         """
         SELECT total(seconds) AS seconds, total(parts_done) AS done,
-            total(CASE WHEN state IN ('queued', 'working', 'paused') THEN parts_total - parts_done END) AS left
+            total(CASE WHEN state IN ('queued', 'working', 'paused') THEN max(parts_total, 1) - parts_done END) AS left
         FROM document_tasks WHERE batch_id = ?
         """,
         (batch_id,),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from frontdesk.store import document_files
 from frontdesk.store.database import exact
 
 # So long one batch is served before another that waits as well gets its turn: models are not changed at every item.
@@ -63,13 +64,17 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class NewTask:
-    """`error`: why nothing can be done with it; it is kept as failed, so that the sender sees which one it was."""
+    """`error`: why nothing can be done with it; it is kept as failed, so that the sender sees which one it was.
+
+    `file`: its kind and contents, where the text must still be read out of it (store/document_files.py); it has no parts yet.
+    """
 
     text: str
     part_bytes: int
     parts_total: int
     name: str = ""
     error: str | None = None
+    file: tuple[str, bytes] | None = None
 
 
 def _task(row: sqlite3.Row) -> Task:
@@ -92,7 +97,7 @@ def add(
         """,
         (public_id, new.name, client_id, token_id, kind, json.dumps(options), options.get("model") or "", now, new.part_bytes, new.parts_total),
     ).lastrowid
-    _keep_texts(db, [(task_id, new.text)])
+    _keep_contents(db, [(task_id, new)], now)
     return public_id
 
 
@@ -116,10 +121,15 @@ def add_items(
         ),
     )
     ids = db.execute("SELECT id FROM document_tasks WHERE batch_id = ? ORDER BY position", (batch_id,)).fetchall()
-    _keep_texts(db, ((row["id"], item.text) for row, item in zip(ids, items, strict=True)))
+    _keep_contents(db, [(row["id"], item) for row, item in zip(ids, items, strict=True)], now)
 
 
-def _keep_texts(db: sqlite3.Connection, texts: Iterable[tuple[int, str]]) -> None:
+def _keep_contents(db: sqlite3.Connection, given: Sequence[tuple[int, NewTask]], now: float) -> None:
+    keep_texts(db, ((task_id, new.text) for task_id, new in given if new.file is None))
+    document_files.add(db, ((task_id, *new.file) for task_id, new in given if new.file is not None), now)
+
+
+def keep_texts(db: sqlite3.Connection, texts: Iterable[tuple[int, str]]) -> None:
     db.executemany(
         "INSERT INTO document_texts VALUES (?, CAST(? AS TEXT))", ((task_id, exact(text)) for task_id, text in texts)
     )
@@ -132,6 +142,10 @@ def get(db: sqlite3.Connection, public_id: str, *, client_id: int | None) -> Tas
         {"public_id": public_id, "client_id": client_id},
     ).fetchone()
     return _task(row) if row else None
+
+
+def by_id(db: sqlite3.Connection, task_id: int) -> Task:
+    return _task(db.execute(f"{_READ} WHERE t.id = ?", (task_id,)).fetchone())
 
 
 def text_of(db: sqlite3.Connection, task_id: int) -> str:
@@ -161,7 +175,7 @@ def claim(db: sqlite3.Connection, owner: str, now: float, lease_seconds: float, 
         """,
         (owner, now + lease_seconds, now, task_id),
     )
-    return _task(db.execute(f"{_READ} WHERE t.id = ?", (task_id,)).fetchone())
+    return by_id(db, task_id)
 
 
 def _first_of_a_batch(db: sqlite3.Connection, now: float, resting: Sequence[str]) -> int | None:
@@ -186,7 +200,7 @@ def _first_due(db: sqlite3.Connection, batch_id: int | None, now: float, resting
     row = db.execute(
         f"""
         SELECT id FROM document_tasks
-        WHERE batch_id IS ? AND {_OPEN} AND due_at <= ? AND model NOT IN (SELECT value FROM json_each(?))
+        WHERE batch_id IS ? AND {_OPEN} AND due_at <= ? AND parts_total > 0 AND model NOT IN (SELECT value FROM json_each(?))
         ORDER BY position, id LIMIT 1
         """,
         (batch_id, now, json.dumps(list(resting))),
@@ -196,10 +210,18 @@ def _first_due(db: sqlite3.Connection, batch_id: int | None, now: float, resting
 
 def is_due(db: sqlite3.Connection, now: float, resting: Sequence[str] = ()) -> bool:
     row = db.execute(
-        f"SELECT 1 FROM document_tasks WHERE {_OPEN} AND due_at <= ? AND model NOT IN (SELECT value FROM json_each(?)) LIMIT 1",
+        f"""
+        SELECT 1 FROM document_tasks
+        WHERE {_OPEN} AND due_at <= ? AND parts_total > 0 AND model NOT IN (SELECT value FROM json_each(?)) LIMIT 1
+        """,
         (now, json.dumps(list(resting))),
     ).fetchone()
     return row is not None
+
+
+def open_count(db: sqlite3.Connection) -> int:
+    """What is still to be worked on, pauses not counted."""
+    return db.execute(f"SELECT count(*) AS n FROM document_tasks WHERE {_OPEN}").fetchone()["n"]
 
 
 def correct_times(db: sqlite3.Connection, now: float, furthest_seconds: float) -> int:
@@ -332,6 +354,7 @@ def expire(db: sqlite3.Connection, now: float) -> int:
 def empty(db: sqlite3.Connection, task_ids: Sequence[int]) -> None:
     given = [(id_,) for id_ in task_ids]
     db.executemany("DELETE FROM document_texts WHERE task_id = ?", given)
+    db.executemany("DELETE FROM document_files WHERE task_id = ?", given)
     db.executemany("DELETE FROM document_parts WHERE task_id = ?", given)
     db.executemany(
         """

@@ -933,6 +933,27 @@ def m019_documents(db: Database) -> None:
 
 
 @migrations()
+def m019b_document_files(db: Database) -> None:
+    _statements(
+        db,
+        """
+        -- Files that must be read before there is a text to work on (PDF, DOCX, HTML). A row goes when its file is read.
+        CREATE TABLE document_files (
+            task_id INTEGER PRIMARY KEY REFERENCES document_tasks ON DELETE CASCADE,
+            -- as flows/extraction has it
+            kind TEXT NOT NULL,
+            data BLOB NOT NULL,
+            -- when it may be read; while it is read: when its lease ends
+            due_at REAL NOT NULL,
+            owner TEXT,
+            attempts INTEGER NOT NULL DEFAULT 0
+        );
+        CREATE INDEX document_files_due ON document_files (due_at)
+        """,
+    )
+
+
+@migrations()
 def m020_ops(db: Database) -> None:
     """What only ever grows, for /metrics: counted where it happens, in its own transaction, so no process can forget or double it."""
     _statements(

@@ -9,7 +9,7 @@ from frontdesk import queues
 from frontdesk.flows import hours, mends
 from frontdesk.flows.context import Context
 from frontdesk.histogram import Histogram, added, percentile
-from frontdesk.store import clients, dead_letters, inbox, measures, models, numbers
+from frontdesk.store import clients, dead_letters, documents, inbox, measures, models, numbers
 from frontdesk.store.measures import Counted
 from frontdesk.web import access
 from frontdesk.web.inbox import if_changed
@@ -85,6 +85,7 @@ def _now(context: Context, client_id: int | None) -> dict:
         "person": counts["person"],
         "dead": dead_letters.count(db) + len(dead_letters.left_over(db)),
         "stopped": sum(number.stopped_at is not None for number in numbers.all_of_them(db)),
+        "documents": documents.open_count(db),
         "queues": _depths(context),
         "models": states,
     }

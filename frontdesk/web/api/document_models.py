@@ -16,7 +16,7 @@ Model = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.:/-]{0,99}$")
 Bullets = Annotated[int, Field(ge=1, le=10)]
 
 MODEL = Field(None, description="Of the Ollama server; else the one that is set for this installation.")
-TEXT = Field(None, description="Either this, or a text file in the field `file` of a form.")
+TEXT = Field(None, description="Either this, or a file (text, PDF, DOCX, HTML) in the field `file` of a form.")
 
 
 class Summarise(In):
@@ -51,7 +51,7 @@ class Item(In):
 
 
 class MakeBatch(In):
-    """The same work on many documents: `texts`, or `items` with names, or files in the field `file` of a form (text, ZIP, CSV)."""
+    """The same work on many documents: `texts`, or `items` with names, or files in the field `file` of a form (also ZIP and CSV)."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, serialize_by_alias=True)
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from frontdesk.flows import document_files, document_results, documents
 from frontdesk.flows.refusals import Refused
 from frontdesk.flows.document_prompts import CATEGORIES
-from frontdesk.flows.documents import LARGEST_TEXT_BYTES, Asker, Document
+from frontdesk.flows.documents import Asker, Document
 from frontdesk.store import document_batches
 from frontdesk.store.document_batches import Batch
 from frontdesk.store.documents import Task
@@ -15,8 +15,7 @@ from frontdesk.web.api import document_models as models
 from frontdesk.web.api.models import Queued
 from frontdesk.web.api.operation import Call, Operation, Raw, sound
 
-# JSON writes some characters as six bytes.
-LARGEST_DOCUMENT_BODY_BYTES = 4 * LARGEST_TEXT_BYTES
+LARGEST_DOCUMENT_BODY_BYTES = 24 * 1024 * 1024
 LARGEST_BATCH_BODY_BYTES = 24 * 1024 * 1024
 
 
@@ -52,7 +51,7 @@ def _one_document(call: Call) -> Document:
     if call.given.text is not None:
         return Document(call.given.text)
     file = call.files[0]
-    document = document_files.read_one(file.filename or "", file.read(LARGEST_TEXT_BYTES + 1))
+    document = document_files.read_one(file.filename or "", file.read(document_files.LARGEST_FILE_BYTES + 1))
     if document.error == document_files.NOT_TEXT:
         raise Refused(415, "not_text", document.error, "file")
     if document.error:

@@ -49,6 +49,7 @@ def make_api(context: Context) -> Flask:
     pages.register_error_handler(sqlite3.OperationalError, lambda _: error_response(503, "try_again", "The database is busy; try again."))
     pages.register_error_handler(RequestEntityTooLarge, lambda _: error_response(413, "too_large", "This request is too large."))
     pages.register_error_handler(HTTPException, _http_error)
+    pages.register_error_handler(OverflowError, _no_such_id)
     pages.register_error_handler(Exception, _own_error)
     return pages
 
@@ -154,6 +155,11 @@ def _field(location: tuple[str | int, ...]) -> str | None:
 def _http_error(error: HTTPException):
     code = (error.name or "error").lower().replace(" ", "_")
     return error_response(error.code or 500, code, error.description or error.name)
+
+
+def _no_such_id(error: OverflowError):
+    """A number in the address that is larger than any id can be."""
+    return error_response(404, "not_found", "There is nothing with this id.") if "SQLite INTEGER" in str(error) else _own_error(error)
 
 
 def _own_error(error: Exception):
