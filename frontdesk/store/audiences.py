@@ -124,6 +124,14 @@ def newest(db: sqlite3.Connection, *, client_id: int | None = None, before: int 
     return [Audience(**row) for row in rows]
 
 
+def page(db: sqlite3.Connection, *, client_id: int | None, after: int, limit: int) -> list[Audience]:
+    """Oldest first."""
+    rows = db.execute(
+        "SELECT * FROM audiences WHERE (?1 IS NULL OR client_id = ?1) AND id > ?2 ORDER BY id LIMIT ?3", (client_id, after, limit)
+    )
+    return [Audience(**row) for row in rows]
+
+
 def delete(db: sqlite3.Connection, audience_id: int) -> bool:
     """The row alone; its members follow by `audience_members.forget`. Raises sqlite3.IntegrityError where something rests on it."""
     return db.execute("DELETE FROM audiences WHERE id = ?", (audience_id,)).rowcount == 1

@@ -248,11 +248,15 @@ def recipients(
     ).fetchall()
 
 
-def skipped(db: sqlite3.Connection, broadcast_id: int, *, after: int = 0, limit: int = 50) -> list[sqlite3.Row]:
-    """position, phone, cause."""
+def skipped(db: sqlite3.Connection, broadcast_id: int, *, phone: str | None = None, after: int = 0, limit: int = 50) -> list[sqlite3.Row]:
+    """position, phone, cause; `phone` as in recipients()."""
     return db.execute(
-        "SELECT position, phone, cause FROM broadcast_skips WHERE broadcast_id = ? AND position > ? ORDER BY position LIMIT ?",
-        (broadcast_id, after, limit),
+        """
+        SELECT position, phone, cause FROM broadcast_skips
+        WHERE broadcast_id = :broadcast_id AND position > :after AND (:phone IS NULL OR phone LIKE '%' || :phone || '%')
+        ORDER BY position LIMIT :limit
+        """,
+        {"broadcast_id": broadcast_id, "phone": phone, "after": after, "limit": limit},
     ).fetchall()
 
 

@@ -13,6 +13,7 @@ LABELS = {
     "send": "Send messages and see what became of them",
     "read": "Read conversations, contacts and numbers",
     "documents": "Have documents summarised, classified or extracted",
+    "broadcasts": "Make broadcasts, start and stop them, and see who got them",
 }
 
 

@@ -28,7 +28,7 @@ def _messages(call: Call) -> models.Messages:
     return models.Messages(items=[_as_message(row) for row in rows], next_cursor=following)
 
 
-_WRITERS = {"answer": "bot", "holding": "bot", "person": "person", "api": "api", "phone_app": "phone_app", "schedule": "schedule"}
+_WRITERS = {"answer": "bot", "holding": "bot", "person": "person", "api": "api", "phone_app": "phone_app", "schedule": "schedule", "broadcast": "broadcast"}
 
 
 def _as_message(row: dict) -> models.Message:

@@ -90,7 +90,7 @@ class Message(BaseModel):
     kind: str
     text: str
     status: str
-    written_by: Literal["customer", "bot", "person", "api", "phone_app", "schedule", "other"]
+    written_by: Literal["customer", "bot", "person", "api", "phone_app", "schedule", "broadcast", "other"]
     created_at: float
 
 

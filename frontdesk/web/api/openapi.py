@@ -50,7 +50,7 @@ def _operation(one: Operation) -> dict[str, Any]:
         content = {"application/json": {"schema": schema}}
         if one.takes_files:
             content["multipart/form-data"] = {"schema": _form(one)}
-        made["requestBody"] = {"required": True, "content": content}
+        made["requestBody"] = {"required": not one.body_optional, "content": content}
     return made
 
 

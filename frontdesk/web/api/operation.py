@@ -46,6 +46,7 @@ class Operation:
 
     `scope`: a word of SCOPES, or several with " or " between them. `takes_key`: the same Idempotency-Key gives the same answer.
     `takes_files`: the body may also be a form with files in the field `file`. `media`: what a Raw answer may be.
+    `body_optional`: none at all is as good as {}.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Operation:
     takes_files: bool = False
     largest_body_bytes: int = LARGEST_BODY_BYTES
     media: tuple[str, ...] = ()
+    body_optional: bool = False
 
     @property
     def has_body(self) -> bool:

@@ -94,6 +94,8 @@ def _given(one: Operation) -> dict:
         raise Refused(413, "too_large", f"A request has at most {one.largest_body_bytes} bytes.")
     if _is_form(one):
         return _of_form()
+    if one.body_optional and not request.content_length:
+        return {}
     try:
         given = request.get_json()
     except UnsupportedMediaType:
