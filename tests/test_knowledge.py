@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 
-from frontdesk.flows import embedding, knowledge as flow, retrieval, sweep
+from frontdesk.flows import diagnosis, embedding, knowledge as flow, retrieval, sweep
 from frontdesk.flows.extraction import Unreadable
 from frontdesk.ollama import Ollama
 from frontdesk.settings import ROOT, load
@@ -391,3 +391,13 @@ def test_a_model_of_the_same_name_with_other_dimensions_leaves_words(embedder, o
     index(context, add(context))
     ollama.behaviour.dimensions = 64
     assert retrieval.search(context, CLIENT, "lemon cake")[0].similarity is None
+
+
+def test_doctor_says_how_documents_are_found(embedder, settings):
+    context = embedder("bge-m3")
+    assert list(diagnosis._knowledge(context.settings, context.db)) == []
+    embedding.index_document(context, add(context))
+    [finding] = diagnosis._knowledge(context.settings, context.db)
+    assert "words alone" in finding.words and finding.mend.startswith("ollama pull bge-m3")
+    context = embedder("none")
+    assert [found.ok for found in diagnosis._knowledge(context.settings, context.db)] == [True]

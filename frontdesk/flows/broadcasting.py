@@ -30,11 +30,11 @@ log = logging.getLogger(__name__)
 STEP_SECONDS = 0.02
 LOOK_SECONDS = 1.0
 # Shorter than the burst that replies may borrow (an eighth of a second's worth): no reply waits behind a broadcast.
-HORIZON_SECONDS = 0.06
+HORIZON_SECONDS = 0.1
 # What is measured at the other end, within any second, must stay below the limit too, though calls take unequal times.
 SHARE_OF_RATE = 0.992
 AHEAD_SECONDS = 2
-REFILL = 200  # members in one transaction: some 60 ms in which nobody else writes
+REFILL = 50  # members in one transaction: some 15 ms, in which nobody else writes and no moment is reserved
 LEAST_THREADS, MOST_THREADS = 8, 120
 THREADS_PER_RATE = 0.25  # calls of a quarter of a second keep up with the rate
 HAND_OVER_SECONDS = 10  # in which other work for this worker waits at most

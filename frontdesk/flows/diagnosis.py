@@ -12,7 +12,7 @@ from frontdesk.flows import mends
 from frontdesk.errors import FrontdeskError, ModelError, NumberStopped, SendError
 from frontdesk.ollama import Ollama
 from frontdesk.settings import Settings
-from frontdesk.store import clients, database, numbers
+from frontdesk.store import clients, database, embeddings, knowledge, numbers, vectors
 
 CLOCK_TOLERANCE_SECONDS = 60
 OLDEST_BACKUP_HOURS = 36
@@ -40,8 +40,26 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _backup(settings)
     yield from _models(settings, db)
     if db is not None:
+        yield from _knowledge(settings, db)
         yield from _numbers(settings, db)
         db.close()
+
+
+def _knowledge(settings: Settings, db: sqlite3.Connection) -> Iterator[Finding]:
+    """Nothing where there are no documents."""
+    count = knowledge.live_count(db)
+    if not count:
+        return
+    alone, name = f"{count} documents, found by their words alone", settings.embed_model
+    model = embeddings.model(db, name) if name else None
+    if model is None:
+        yield Finding("knowledge", alone)
+    elif not vectors.available(db):
+        yield Finding("knowledge", alone, "use a Python whose sqlite3 can load extensions, such as Debian's: sqlite-vec is one")
+    elif model.away_reason:
+        yield Finding("knowledge", f"{alone}: {model.away_reason}", f"ollama pull {name}, or set OLLAMA_EMBED_MODEL")
+    else:
+        yield Finding("knowledge", f"{count} documents, found by words and by meaning ({name})")
 
 
 # --- Redis, workers -----------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ Dying anywhere replays the webhooks, and the unique index on a message's externa
 import base64
 import logging
 import sqlite3
+from collections import Counter
 from dataclasses import dataclass, field
 
 from frontdesk.channels import (
@@ -20,7 +21,7 @@ from frontdesk.channels import (
     Rejected,
     StatusChange,
 )
-from frontdesk.flows import sending, take_over, templates
+from frontdesk.flows import opting_out, sending, take_over, templates
 from frontdesk.flows.context import Context
 from frontdesk.flows.person_words import asks_for_person
 from frontdesk.queues import InboxEntry
@@ -42,6 +43,7 @@ class Consequences:
     to_answer: set[int] = field(default_factory=set)
     to_send: set[int] = field(default_factory=set)
     templates_changed: bool = False
+    came_in: Counter[numbers.Number] = field(default_factory=Counter)
     aftermaths: list[sending.Aftermath] = field(default_factory=list)
 
 
@@ -75,6 +77,8 @@ def ring(context: Context, consequences: Consequences) -> None:
     if later and context.settings.early_start and not context.queues.depth("default"):
         _begin_early(context, later)
     context.queues.send(consequences.to_send)
+    for number, count in consequences.came_in.items():
+        context.limits.came_in(number.id, number.messages_per_second, count)
     if consequences.templates_changed:
         context.queues.refresh_templates()
     for aftermath in consequences.aftermaths:
@@ -151,7 +155,12 @@ def _message(context, db, number: numbers.Number, event: InboundMessage, receive
             latest=client.longest_wait_seconds,
             now=received_at,
         )
-        if waits and asks_for_person(event.text, client.person_words):
+        consequences.came_in[number] += 1
+        if waits and (word := opting_out.read(event.text)) and opting_out.obey(context, db, conversation_id, client, word):
+            messages.mark_waiting_as(db, [added], "answered")
+            conversations.settle(db, conversation_id)
+            consequences.to_send.add(conversation_id)
+        elif waits and asks_for_person(event.text, client.person_words):
             if take_over.ask_for_person(context, db, conversation_id, client):
                 consequences.to_send.add(conversation_id)
     consequences.to_answer.add(conversation_id)

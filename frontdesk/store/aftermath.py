@@ -27,4 +27,11 @@ def leave_to_people(db: sqlite3.Connection, now: float) -> tuple[int, int]:
     )
     answers = db.execute("UPDATE messages SET state = 'unanswered' WHERE direction = 'in' AND state = 'waiting'").rowcount
     db.execute("UPDATE schedules SET state = 'paused', updated_at = ?1 WHERE state = 'active' AND next_at <= ?1", (now,))
+    db.execute(
+        """
+        UPDATE broadcasts SET state = 'paused', pause_code = 'restored',
+            pause_words = 'Brought back from a backup: recipients may have had it after that backup was made. Look before you resume.'
+        WHERE state IN ('running', 'scheduled')
+        """
+    )
     return sends, answers

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from frontdesk.store.names import SHOWN_NAME
 
-# Word for word the condition of the index messages_dead.
-DEAD = "state = 'failed' AND direction = 'out' AND dismissed_at IS NULL AND retried_as IS NULL"
+# Word for word the condition of the index messages_dead; a broadcast's failures are on its own page, by cause.
+DEAD = "state = 'failed' AND direction = 'out' AND dismissed_at IS NULL AND retried_as IS NULL AND purpose IS NOT 'broadcast'"
 
 
 @dataclass(frozen=True, slots=True)

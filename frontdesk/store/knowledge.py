@@ -96,6 +96,11 @@ def any_of(db: sqlite3.Connection, client_id: int) -> bool:
     return row is not None
 
 
+def live_count(db: sqlite3.Connection) -> int:
+    """Documents of all clients that searches find."""
+    return db.execute("SELECT COUNT(*) FROM knowledge_documents WHERE live = 1").fetchone()[0]
+
+
 def unsettled(db: sqlite3.Connection, now: float, lease_seconds: float) -> list[int]:
     """Documents with work for jobs.read_document that nobody carries. A lease further ahead than it can be is not believed."""
     rows = db.execute(
