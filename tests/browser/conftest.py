@@ -54,5 +54,20 @@ def page(session, stack):
     page.close()
 
 
+def check_looks(page, url: str, scheme: str) -> None:
+    """Axe finds nothing serious and nothing runs over the edge, at a desk's width and at a phone's."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    page.emulate_media(color_scheme=scheme)
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.goto(url)
+        page.wait_for_timeout(200)
+        found = Axe().run(page).response["violations"]
+        serious = [(each["id"], each["nodes"][0]["html"][:160]) for each in found if each["impact"] in ("serious", "critical")]
+        assert serious == [], (url, width)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, (url, width)
+
+
 def in_list(page, name: str):
     return page.locator("a.conversation", has_text=name)
