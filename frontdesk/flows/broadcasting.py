@@ -35,8 +35,8 @@ HORIZON_SECONDS = 0.1
 SHARE_OF_RATE = 0.992
 AHEAD_SECONDS = 2
 REFILL = 50  # members in one transaction: some 15 ms, in which nobody else writes and no moment is reserved
-LEAST_THREADS, MOST_THREADS = 8, 120
-THREADS_PER_RATE = 0.25  # calls of a quarter of a second keep up with the rate
+LEAST_THREADS, MOST_THREADS = 8, 160
+THREADS_PER_RATE = 0.5  # calls of a quarter of a second, and as long before their moment and after it, keep up with the rate
 HAND_OVER_SECONDS = 10  # in which other work for this worker waits at most
 
 
@@ -132,7 +132,7 @@ def serve(context: Context) -> None:
 
 
 def _hands_over(context: Context, begun: float) -> bool:
-    return time.monotonic() - begun > HAND_OVER_SECONDS and context.queues.depth("bulk") > 0
+    return time.monotonic() - begun > HAND_OVER_SECONDS and context.queues.others_wait_for_broadcasts()
 
 
 def _something_comes(context: Context, running: list[Broadcast]) -> bool:
