@@ -195,7 +195,7 @@ def samples(context: Context, broadcast: Broadcast, count: int = 5) -> list[Samp
         try:
             found.append(Sample(member.phone, template_parts.fill(template, variables_for(broadcast, member.variables), filename(broadcast)), None))
         except BadVariable as error:
-            found.append(Sample(member.phone, None, str(error)))
+            found.append(Sample(member.phone, None, f"variable {error.field.rpartition('.')[2]}: {error}"))
     return found
 
 

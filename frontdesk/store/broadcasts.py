@@ -6,7 +6,7 @@
 import json
 import sqlite3
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from frontdesk.store.outbox import COLUMNS, RANK, Outbound
 
 STATES = ("draft", "scheduled", "running", "paused", "done", "cancelled")
 OPEN_STATES = ("queued", "sending", "unknown")
+BATCH = 1_000  # recipients read at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,21 +232,47 @@ def opted_out(db: sqlite3.Connection, broadcast_id: int) -> int:
     ).fetchone()[0]
 
 
+_RECIPIENT = """messages.id, conversation_id, public_id, messages.state, contacts.phone, contacts.name, sent_at, delivered_at, read_at,
+    failed_at, replied_at, error_code, error_title, attempt, due_at"""
+
+
 def recipients(
-    db: sqlite3.Connection, broadcast_id: int, *, state: str | None = None, phone: str | None = None, after: int = 0, limit: int = 50
+    db: sqlite3.Connection,
+    broadcast_id: int,
+    *,
+    state: str | None = None,
+    answered: bool = False,
+    phone: str | None = None,
+    after: int = 0,
+    limit: int = 50,
 ) -> list[sqlite3.Row]:
-    """Those that became messages, by message id. `phone`: digits that stand in theirs."""
+    """Those that became messages, by message id. `phone`: digits that stand in theirs. `answered`: only who wrote after it."""
     return db.execute(
-        """
-        SELECT messages.id, conversation_id, public_id, messages.state, contacts.phone, contacts.name, sent_at, delivered_at, read_at,
-            failed_at, replied_at, error_code, error_title, attempt, due_at
+        f"""
+        SELECT {_RECIPIENT}
         FROM messages JOIN conversations ON conversations.id = conversation_id JOIN contacts ON contacts.id = contact_id
         WHERE broadcast_id = :broadcast_id AND messages.id > :after AND (:state IS NULL OR messages.state = :state)
-            AND (:phone IS NULL OR contacts.phone LIKE '%' || :phone || '%')
+            AND (NOT :answered OR replied_at IS NOT NULL) AND (:phone IS NULL OR contacts.phone LIKE '%' || :phone || '%')
         ORDER BY messages.id LIMIT :limit
         """,
-        {"broadcast_id": broadcast_id, "state": state, "phone": phone, "after": after, "limit": limit},
+        {"broadcast_id": broadcast_id, "state": state, "answered": answered, "phone": phone, "after": after, "limit": limit},
     ).fetchall()
+
+
+def all_recipients(db: sqlite3.Connection, broadcast_id: int) -> Iterator[sqlite3.Row]:
+    """In pages, so that no transaction stays open while they are downloaded. Its messages lie close together: they are read by id."""
+    last, end = db.execute("SELECT MIN(id) - 1, MAX(id) FROM messages WHERE broadcast_id = ?", (broadcast_id,)).fetchone()
+    while last is not None and last < end:
+        found = db.execute(
+            f"""
+            SELECT {_RECIPIENT}
+            FROM messages JOIN conversations ON conversations.id = conversation_id JOIN contacts ON contacts.id = contact_id
+            WHERE messages.id > ? AND messages.id <= ? AND +broadcast_id = ? ORDER BY messages.id LIMIT ?
+            """,
+            (last, end, broadcast_id, BATCH),
+        ).fetchall()
+        yield from found
+        last = found[-1]["id"] if found else end
 
 
 def skipped(db: sqlite3.Connection, broadcast_id: int, *, phone: str | None = None, after: int = 0, limit: int = 50) -> list[sqlite3.Row]:
@@ -258,6 +285,13 @@ def skipped(db: sqlite3.Connection, broadcast_id: int, *, phone: str | None = No
         """,
         {"broadcast_id": broadcast_id, "phone": phone, "after": after, "limit": limit},
     ).fetchall()
+
+
+def all_skipped(db: sqlite3.Connection, broadcast_id: int) -> Iterator[sqlite3.Row]:
+    position = -1
+    while found := skipped(db, broadcast_id, after=position, limit=BATCH):
+        yield from found
+        position = found[-1]["position"]
 
 
 def out(counts: dict[str, int]) -> int:

@@ -13,7 +13,9 @@ from frontdesk.store.names import SHOWN_NAME
 
 @dataclass(slots=True)
 class Line:
-    """One message. `quoted` is the message it replies to, `reactions` what people put on it (the newest of each side)."""
+    """One message. `quoted` is the message it replies to, `reactions` what people put on it (the newest of each side),
+    `broadcast` the public id of the one it belongs to.
+    """
 
     id: int
     direction: str
@@ -38,6 +40,7 @@ class Line:
     error_details: str | None
     user_name: str | None
     media_id: int | None
+    broadcast: str | None
     quoted: "Quote | None" = None
     reactions: list[str] = field(default_factory=list)
     file: Media | None = None
@@ -53,7 +56,8 @@ class Quote:
 
 _COLUMNS = """messages.id, direction, state, kind, purpose, text, media, raw, external_id, reply_to_external_id, provider_at,
     messages.created_at, edited_at, revoked_at, sent_at, delivered_at, read_at, failed_at, error_code, error_title,
-    error_details, users.name, media_id"""
+    error_details, users.name, media_id,
+    (SELECT broadcasts.public_id FROM broadcasts WHERE broadcasts.id = messages.broadcast_id)"""
 
 
 def page(

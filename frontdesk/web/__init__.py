@@ -8,6 +8,7 @@ from frontdesk.web.api import api_pages
 from frontdesk.web.api_tokens import token_pages
 from frontdesk.web.attachments import attachment_pages
 from frontdesk.web.audiences import audience_pages
+from frontdesk.web.broadcasts import broadcast_pages
 from frontdesk.web.canned import canned_pages
 from frontdesk.web.clients import client_pages
 from frontdesk.web.compose import compose_pages
@@ -45,6 +46,7 @@ PAGES = (
     client_pages,
     knowledge_pages,
     audience_pages,
+    broadcast_pages,
     number_pages,
     overview_pages,
     document_pages,

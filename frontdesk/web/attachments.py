@@ -15,7 +15,7 @@ from frontdesk.store import conversations, media as rows, numbers
 from frontdesk.web import access
 
 LARGEST_FORM_BYTES = media_types.MOST_BYTES + 256 * 1024
-TAKE_FILES = ("thread.answer", "compose.send")
+TAKE_FILES = ("thread.answer", "compose.send", "broadcasts.make")
 SHOWN = ("image/jpeg", "image/png", "image/webp")
 PLAYED = ("audio/", "video/")
 LONGEST_CAPTION = 1024

@@ -35,6 +35,7 @@ NAVIGATION = [
     Entry("clients", "Clients", "/clients", "store", owner=True),
     Entry("knowledge", "Knowledge", "/knowledge", "note", owner=True),
     Entry("audiences", "Audiences", "/audiences", "list", owner=True),
+    Entry("broadcasts", "Broadcasts", "/broadcasts", "send", owner=True),
     Entry("dead-letters", "Dead letters", "/dead-letters", "undelivered", owner=True),
     Entry("documents", "Documents", "/documents", "copy", owner=True),
     Entry("users", "Users", "/users", "people", owner=True),
