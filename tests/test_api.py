@@ -267,3 +267,23 @@ def test_an_agent_makes_no_tokens(agent):
 def test_an_id_larger_than_any_is_not_found(ask, ana):
     assert error(ask("GET", f"/conversations/{10**30}"))[:2] == (404, "not_found")
     assert error(ask("GET", f"/conversations/{10**30}/messages"))[:2] == (404, "not_found")
+
+
+def test_a_contact_is_tagged_and_untagged(ask, ana):
+    assert ask("POST", "/contacts/1/tags", {"tag": "#Regular "}).json["tags"] == ["regular"]
+    assert ask("POST", "/contacts/1/tags", {"tag": "regular"}).json["tags"] == ["regular"]
+    assert ask("GET", "/contacts").json["items"][0]["tags"] == ["regular"]
+    assert ask("DELETE", "/contacts/1/tags/regular").json["tags"] == []
+    assert error(ask("POST", "/contacts/1/tags", {"tag": "##"})) == (422, "invalid", "tag")
+    assert error(ask("POST", "/contacts/99/tags", {"tag": "x"}))[0] == 404
+
+
+def test_the_description_is_also_at_the_short_addresses(app):
+    browser = app.test_client()
+    assert browser.get("/api/openapi.json", follow_redirects=True).json["openapi"].startswith("3.1")
+    assert "Frontdesk" in browser.get("/api/docs", follow_redirects=True).text
+
+
+def test_a_person_who_wants_no_marketing_is_marked_for_good(ask, ana):
+    assert ask("POST", "/contacts/1/opt-out").json["marketing_stopped"] is True
+    assert ask("POST", "/contacts/1/opt-out").json["marketing_stopped"] is True

@@ -33,7 +33,7 @@ from frontdesk.channels.multipart import FileForm
 # Shorter than the shortest keep-alive of common front ends (Apache's 5 s); Meta publishes none. It costs a TLS handshake for
 # an answer that comes after a pause, and nothing in a campaign, whose connections are never idle.
 IDLE_SECONDS = 4.0
-POOL_SIZE = 128  # connections kept for each host: the threads of the bulk worker
+POOL_SIZE = 160  # connections kept for each host: the threads of the bulk worker
 CONNECT_SECONDS = 5.0
 HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}  # identity: so that ANSWER_BYTES bounds memory as well
 ANSWER_BYTES = 256 * 1024  # an answer of Meta's is under 2 kB

@@ -19,6 +19,7 @@ from frontdesk.errors import FrontdeskError, NumberStopped, Permanent, SendError
 from frontdesk.flows import broadcasts as control, media, sending, template_parts
 from frontdesk.flows.context import Context
 from frontdesk.flows.template_parts import BadVariable
+from frontdesk.queues import RedisError
 from frontdesk.store import audience_members, broadcasts, contacts, conversations, media as media_rows, numbers, outbox, templates
 from frontdesk.store.audience_members import Member
 from frontdesk.store.broadcasts import Broadcast
@@ -33,10 +34,11 @@ LOOK_SECONDS = 1.0
 HORIZON_SECONDS = 0.1
 # What is measured at the other end, within any second, must stay below the limit too, though calls take unequal times.
 SHARE_OF_RATE = 0.992
+LATE_SECONDS, LONGEST_SHIFT_SECONDS = 0.03, 5.0
 AHEAD_SECONDS = 2
 REFILL = 50  # members in one transaction: some 15 ms, in which nobody else writes and no moment is reserved
-LEAST_THREADS, MOST_THREADS = 8, 120
-THREADS_PER_RATE = 0.25  # calls of a quarter of a second keep up with the rate
+LEAST_THREADS, MOST_THREADS = 8, 160
+THREADS_PER_RATE = 0.5  # calls of a quarter of a second, and as long before their moment and after it, keep up with the rate
 HAND_OVER_SECONDS = 10  # in which other work for this worker waits at most
 
 
@@ -48,6 +50,7 @@ class Call:
     channel: str
     file_id: str | None
     at: float  # monotonic
+    rate: float
 
 
 class Pump:
@@ -80,8 +83,19 @@ class Pump:
 
     def _work(self) -> None:
         while (call := self.calls.get()) is not None:
-            time.sleep(max(0.0, call.at - time.monotonic()))
+            self._wait_for(call)
             self.results.put((call.message, self._made(call)))
+
+    def _wait_for(self, call: Call) -> None:
+        """Until its moment. Where the machine stood still and many are late they take new moments: together they would be too many."""
+        late = time.monotonic() - call.at
+        if late < LATE_SECONDS:
+            return time.sleep(max(0.0, -late))
+        try:
+            slots = self._context.limits.reserve(call.message.number_id, call.rate, 1, LONGEST_SHIFT_SECONDS)
+        except RedisError:
+            slots = []
+        time.sleep(max(0.0, slots[0]) if slots else 1 / call.rate)
 
     def _made(self, call: Call) -> Accepted | SendError:
         try:
@@ -132,7 +146,7 @@ def serve(context: Context) -> None:
 
 
 def _hands_over(context: Context, begun: float) -> bool:
-    return time.monotonic() - begun > HAND_OVER_SECONDS and context.queues.depth("bulk") > 0
+    return time.monotonic() - begun > HAND_OVER_SECONDS and context.queues.others_wait_for_broadcasts()
 
 
 def _something_comes(context: Context, running: list[Broadcast]) -> bool:
@@ -268,7 +282,8 @@ def _send(context: Context, pump: Pump, run: Run, broadcast: Broadcast) -> int:
     most = broadcasts.ready(context.db, broadcast.id, context.now(), most) if most > 0 else 0
     if not most:
         return 0
-    slots = context.limits.reserve(broadcast.number_id, run.rate * SHARE_OF_RATE, most, HORIZON_SECONDS)
+    rate = run.rate * SHARE_OF_RATE
+    slots = context.limits.reserve(broadcast.number_id, rate, most, HORIZON_SECONDS)
     if not slots:
         return 0
     base, db = time.monotonic(), context.db
@@ -276,7 +291,7 @@ def _send(context: Context, pump: Pump, run: Run, broadcast: Broadcast) -> int:
         claimed = broadcasts.claim(db, broadcast.id, run.owner, context.now(), sending.lease_seconds(context), len(slots))
         people = contacts.people_of(db, [message.conversation_id for message in claimed])
     for message, slot in zip(claimed, slots):
-        pump.put(Call(message, people[message.conversation_id], run.sender, run.channel, run.file_id, base + slot))
+        pump.put(Call(message, people[message.conversation_id], run.sender, run.channel, run.file_id, base + slot, rate))
     return len(claimed)
 
 

@@ -171,6 +171,11 @@ class Queues:
         if not self._stands_in("bulk", "broadcasts-"):
             self.put("bulk", "jobs.broadcasts", "broadcasts")
 
+    def others_wait_for_broadcasts(self) -> bool:
+        """Other work stands in line for the worker that serves them. The sweep's bell for what is being served is none."""
+        ids = self.redis.lrange(self._queues["bulk"].key, 0, -1)
+        return any(not id_.startswith(b"broadcasts-") for id_ in ids)
+
     def _stands_in(self, queue: str, beginning: str) -> bool:
         ids = self.redis.lrange(self._queues[queue].key, 0, -1)
         return any(id_.startswith(beginning.encode()) for id_ in ids)

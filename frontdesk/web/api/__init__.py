@@ -6,7 +6,7 @@ It is an application of its own, made when somebody first asks it: pydantic take
 import threading
 from functools import cache
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Response, redirect, request
 
 from frontdesk.flows.context import Context
 
@@ -33,5 +33,11 @@ def api_pages(context: Context) -> Blueprint:
         script = request.environ.get("SCRIPT_NAME", "") + PREFIX
         rest = request.environ["PATH_INFO"].removeprefix(PREFIX)  # as WSGI has it: `path` is decoded already
         return Response.from_app(api(), {**request.environ, "SCRIPT_NAME": script, "PATH_INFO": rest}, buffered=True)
+
+    @pages.get("/api/openapi.json")
+    @pages.get("/api/docs")
+    def newest():
+        """The newest version's."""
+        return redirect(PREFIX + request.path.removeprefix("/api"))
 
     return pages

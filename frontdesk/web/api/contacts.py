@@ -1,22 +1,36 @@
 """People: who they are, and that they want no marketing."""
 
 from frontdesk.flows.refusals import Refused
-from frontdesk.store import contacts, listing
+from frontdesk.store import contacts, listing, tags
 from frontdesk.web.api import models
 from frontdesk.web.api.operation import Call, Operation, page, sound
 
 
 def _contacts(call: Call) -> models.Contacts:
     rows, following = page(call, listing.contacts, client_id=call.token.client_id)
-    return models.Contacts(items=[_as_contact(row) for row in rows], next_cursor=following)
+    return models.Contacts(items=[_as_contact(call, row) for row in rows], next_cursor=following)
 
 
 def _contact(call: Call) -> models.Contact:
-    return _as_contact(_known(call))
+    return _as_contact(call, _known(call))
 
 
 def _opt_out(call: Call) -> models.Contact:
     contacts.set_marketing(call.context.db, _known(call)["id"], True, call.context.now())
+    return _contact(call)
+
+
+def _tag(call: Call) -> models.Contact:
+    row, tag = _known(call), tags.normal(call.given.tag)
+    if not tag:
+        raise Refused(422, "invalid", "A tag has a letter or a digit at least.", "tag")
+    tags.add(call.context.db, row["client_id"], [row["id"]], tag)
+    return _contact(call)
+
+
+def _untag(call: Call) -> models.Contact:
+    row = _known(call)
+    tags.remove(call.context.db, row["client_id"], [row["id"]], call.path["tag"])
     return _contact(call)
 
 
@@ -27,9 +41,10 @@ def _known(call: Call) -> dict:
     return row
 
 
-def _as_contact(row: dict) -> models.Contact:
+def _as_contact(call: Call, row: dict) -> models.Contact:
+    worn = tags.of_contact(call.context.db, row["id"])
     named = {name: sound(value) if isinstance(value, str) else value for name, value in row.items()}
-    return models.Contact(marketing_stopped=named.pop("marketing_stopped_at") is not None, **named)
+    return models.Contact(marketing_stopped=named.pop("marketing_stopped_at") is not None, tags=worn, **named)
 
 
 OPERATIONS = [
@@ -38,5 +53,9 @@ OPERATIONS = [
     Operation(
         "optOut", "POST", "/contacts/<int:contact_id>/opt-out", "send", "This person wants no marketing; only they can take that back",
         None, models.Contact, 200, _opt_out, (404,),
+    ),
+    Operation("addTag", "POST", "/contacts/<int:contact_id>/tags", "send", "Put a tag on a contact", models.AddTag, models.Contact, 200, _tag, (404,)),
+    Operation(
+        "removeTag", "DELETE", "/contacts/<int:contact_id>/tags/<tag>", "send", "Take a tag off a contact", None, models.Contact, 200, _untag, (404,)
     ),
 ]  # fmt: skip

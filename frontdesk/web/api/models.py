@@ -115,7 +115,14 @@ class Contact(BaseModel):
     user_id: str | None
     username: str | None
     marketing_stopped: bool
+    tags: list[str]
     created_at: float
+
+
+class AddTag(In):
+    """Small letters, without # and commas; the same one again changes nothing."""
+
+    tag: words(50)
 
 
 class Number(BaseModel):
