@@ -51,7 +51,7 @@ def broadcast_pages(context: Context) -> Blueprint:
     @pages.get("/broadcasts")
     def all_broadcasts():
         found = broadcasts.newest(context.db, before=request.args.get("before", type=int), limit=PAGE + 1)
-        shown = [(one, control.progress(context, one)) for one in found[:PAGE]]
+        shown = [(one, control.progress(context, one, brief=True)) for one in found[:PAGE]]
         older = found[PAGE - 1].id if len(found) > PAGE else None
         has_audience = bool(found) or any(one.state == "ready" for one in audiences.newest(context.db))
         return render_template("desk/broadcasts.html", broadcasts=shown, older=older, has_audience=has_audience, names=dict(clients.names(context.db)))

@@ -60,8 +60,8 @@ class BroadcastProgress(BaseModel):
     failed: int
     unknown: int
     skipped: int
-    answered: int
-    opted_out: int
+    answered: int | None = Field(description="Null in lists, as opted_out is.")
+    opted_out: int | None
     left: int
     messages_per_second: float
     seconds_left: float | None

@@ -61,7 +61,7 @@ def _broadcasts(call: Call) -> models.Broadcasts:
     rows, following = page(
         call, lambda db, **which: [{"id": one.id, "row": one} for one in broadcasts.page(db, **which)], client_id=call.token.client_id
     )
-    return models.Broadcasts(items=[_shown(call, row["row"]) for row in rows], next_cursor=following)
+    return models.Broadcasts(items=[_shown(call, row["row"], brief=True) for row in rows], next_cursor=following)
 
 
 def _broadcast(call: Call) -> models.BroadcastInDepth:
@@ -131,8 +131,8 @@ def _failure(row) -> Failure:
     return Failure(cause=cause.name, code=row["error_code"], title=sound(row["error_title"]), details=None, mend=cause.mend)
 
 
-def _shown(call: Call, one: Broadcast) -> models.Broadcast:
-    done = control.progress(call.context, one)
+def _shown(call: Call, one: Broadcast, *, brief: bool = False) -> models.Broadcast:
+    done = control.progress(call.context, one, brief=brief)
     counts = {name: getattr(done, name) for name in models.BroadcastProgress.model_fields if name != "messages_per_second"}
     return models.Broadcast(
         broadcast_id=one.public_id,
