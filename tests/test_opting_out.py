@@ -3,6 +3,7 @@
 import pytest
 
 from frontdesk.flows import opting_out
+from frontdesk.store import outbox
 from tests import webhooks
 from tests.test_inbound import receive, rows
 
@@ -59,3 +60,13 @@ def test_what_waited_before_the_word_still_waits(context, db):
     says(context, "stop")
     assert [row["state"] for row in rows(db, "SELECT state FROM messages WHERE direction = 'in' ORDER BY id")] == ["waiting", "answered"]
     assert rows(db, "SELECT waiting_since FROM conversations")[0]["waiting_since"] is not None
+
+
+def test_what_a_broadcast_was_about_to_send_is_withdrawn(context, db):
+    says(context, "Hello")
+    outbox.queue_text(db, 1, 1, "Our offer", purpose="broadcast", now=context.now())
+    outbox.queue_text(db, 1, 1, "Your order", purpose="person", now=context.now())
+    says(context, "STOP")
+    assert [(row["text"], row["state"]) for row in rows(db, "SELECT text, state FROM messages WHERE direction = 'out' ORDER BY id")][:2] == [
+        ("Our offer", "withdrawn"), ("Your order", "queued")
+    ]  # fmt: skip

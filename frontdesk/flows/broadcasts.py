@@ -14,7 +14,7 @@ from frontdesk.flows import media, template_parts
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend
 from frontdesk.flows.template_parts import BadVariable
-from frontdesk.store import audience_members, audiences, broadcasts, media as media_rows, numbers, templates
+from frontdesk.store import audience_members, audiences, broadcasts, callbacks, media as media_rows, numbers, templates
 from frontdesk.store.broadcasts import Broadcast
 from frontdesk.store.database import transaction
 from frontdesk.store.outbox import Outbound
@@ -285,8 +285,16 @@ def sweep(context: Context) -> None:
 
 
 def finish(context: Context, broadcast: Broadcast) -> None:
-    if broadcasts.turn(context.db, broadcast.id, "done", ("running",), finished_at=context.now()):
-        log.info("broadcast %s is done", broadcast.id)
+    """Done, and whoever asked is told: one transaction."""
+    with transaction(context.db) as db:
+        if not broadcasts.turn(db, broadcast.id, "done", ("running",), finished_at=context.now()):
+            return
+        tally = broadcasts.tally(db, broadcast.id)
+        told = {"broadcast_id": broadcast.public_id, "name": broadcast.name, "total": broadcast.total, "sent": broadcasts.out(tally)}
+        told |= {"failed": tally.get("failed", 0), "skipped": sum(broadcasts.skips(db, broadcast.id).values())}
+        if broadcast.callback_url:
+            callbacks.add(db, broadcast.client_id, broadcast.callback_url, "broadcast.done", told, context.now())
+    log.info("broadcast %s is done", broadcast.id)
 
 
 # --- what pauses it by itself -----------------------------------------------------------------------------------------------------------

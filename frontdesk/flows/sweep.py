@@ -2,14 +2,15 @@
 
 import logging
 
-from frontdesk.flows import audience, broadcasts, document_reading, document_work, documents, embedding, firing, knowledge, media, sending
+from frontdesk.flows import audience, broadcasts, callbacks, document_reading, document_work, documents, embedding, firing, knowledge, media, sending
 from frontdesk.flows import suggest, take_over, trying, waits
 from frontdesk.flows.context import Context
-from frontdesk.store import api_tokens, clients, conversations, login_links, measures, models, outbox, schedules, suggestions, tries, user_sessions
+from frontdesk.store import api_tokens, callbacks as callback_rows, clients, conversations, login_links, measures, models, outbox, schedules, suggestions, tries, user_sessions
 from frontdesk.store.database import transaction
 
 log = logging.getLogger(__name__)
 
+CALLBACKS_KEPT_SECONDS = 30 * 24 * 3600
 KEY_KEPT_SECONDS = 24 * 3600  # as the API's description promises
 UNMATCHED_KEPT_SECONDS = 30 * 24 * 3600
 DRAFT_IS_LATE_SECONDS = 120
@@ -47,6 +48,7 @@ def sweep(context: Context) -> None:
         context.queues.warm_up()
     audience.sweep(context)
     broadcasts.sweep(context)
+    callbacks.sweep(context)
 
 
 def _settle_sends(context: Context) -> None:
@@ -86,6 +88,7 @@ def clean(context: Context) -> None:
         login_links.forget_expired(db, now)
         suggestions.clean(db, now - suggest.KEPT_SECONDS)
         api_tokens.clean(db, now - KEY_KEPT_SECONDS)
+        callback_rows.clean(db, now - CALLBACKS_KEPT_SECONDS)
         measures.clean(db, now - MEASURES_KEPT_SECONDS)
         schedules.clean(db, now - FIRINGS_KEPT_SECONDS)
         tries.clean(db, now - trying.KEPT_SECONDS)

@@ -171,6 +171,12 @@ class Queues:
         if not self._stands_in("bulk", "broadcasts-"):
             self.put("bulk", "jobs.broadcasts", "broadcasts")
 
+    def call_back(self, callback_id: int) -> None:
+        """Once, however often it is rung for."""
+        carries = f"call_back-{callback_id}"
+        if not self._stands_in("bulk", f"{carries}-"):
+            self.put("bulk", "jobs.call_back", carries, callback_id)
+
     def others_wait_for_broadcasts(self) -> bool:
         """Other work stands in line for the worker that serves them. The sweep's bell for what is being served is none."""
         ids = self.redis.lrange(self._queues["bulk"].key, 0, -1)

@@ -104,6 +104,16 @@ def running(db: sqlite3.Connection) -> list[Broadcast]:
     return [_broadcast(row) for row in db.execute(f"SELECT {_COLUMNS} FROM broadcasts WHERE state = 'running' ORDER BY id")]
 
 
+def paused_by_themselves(db: sqlite3.Connection) -> list[Broadcast]:
+    rows = db.execute(f"SELECT {_COLUMNS} FROM broadcasts WHERE state = 'paused' AND pause_code <> 'person' ORDER BY id DESC LIMIT 3")
+    return [_broadcast(row) for row in rows]
+
+
+def done_since(db: sqlite3.Connection, since: float) -> list[Broadcast]:
+    rows = db.execute(f"SELECT {_COLUMNS} FROM broadcasts WHERE state = 'done' AND finished_at >= ? ORDER BY id DESC LIMIT 3", (since,))
+    return [_broadcast(row) for row in rows]
+
+
 def to_start(db: sqlite3.Connection, now: float) -> list[int]:
     return [row["id"] for row in db.execute("SELECT id FROM broadcasts WHERE state = 'scheduled' AND starts_at <= ?", (now,))]
 

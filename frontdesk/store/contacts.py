@@ -169,3 +169,11 @@ def set_marketing(db: sqlite3.Connection, contact_id: int, stopped: bool, now: f
         """,
         (value, now, contact_id),
     )
+    if stopped:  # also what a broadcast was just about to send
+        db.execute(
+            """
+            UPDATE messages SET state = 'withdrawn', due_at = NULL
+            WHERE state = 'queued' AND purpose = 'broadcast' AND conversation_id IN (SELECT id FROM conversations WHERE contact_id = ?)
+            """,
+            (contact_id,),
+        )

@@ -1088,6 +1088,30 @@ def m021_broadcasts(db: Database) -> None:
     )
 
 
+@migrations()
+def m022_callbacks(db: Database) -> None:
+    _statements(
+        db,
+        """
+        CREATE TABLE callbacks (
+            id INTEGER PRIMARY KEY,
+            public_id TEXT NOT NULL UNIQUE,
+            client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
+            url TEXT NOT NULL,
+            event TEXT NOT NULL,
+            body TEXT NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('wanted', 'delivered', 'failed')),
+            attempts INTEGER NOT NULL DEFAULT 0,
+            due_at REAL,
+            status INTEGER,
+            words TEXT,
+            created_at REAL NOT NULL
+        );
+        CREATE INDEX callbacks_due ON callbacks (due_at) WHERE state = 'wanted'
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

@@ -1,14 +1,16 @@
-"""What everybody at the desk must know at once, above every page: stopped numbers, a model that is away."""
+"""What everybody at the desk must know at once, above every page: stopped numbers, a model that is away, broadcasts."""
 
 from dataclasses import dataclass
 
 from frontdesk.flows.context import Context
-from frontdesk.store import models, numbers
+from frontdesk.store import broadcasts, models, numbers
+
+DONE_SHOWN_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Banner:
-    """`kind`: danger or warning. `href` leads to the mend."""
+    """`kind`: danger, warning or success. `href` leads to the mend."""
 
     kind: str
     text: str
@@ -17,7 +19,7 @@ class Banner:
 
 
 def banners(context: Context) -> list[Banner]:
-    return [*_stopped_numbers(context), *_models_away(context)]
+    return [*_stopped_numbers(context), *_models_away(context), *_broadcasts(context)]
 
 
 def _stopped_numbers(context: Context) -> list[Banner]:
@@ -31,6 +33,16 @@ def _stopped_numbers(context: Context) -> list[Banner]:
         for number in numbers.all_of_them(context.db)
         if number.stopped_at is not None
     ]
+
+
+def _broadcasts(context: Context) -> list[Banner]:
+    """What paused by itself until somebody looks, and for an hour what is done."""
+    paused = [
+        Banner("warning", f"The broadcast {one.name} pauses: {one.pause_words}", f"/broadcasts/{one.public_id}")
+        for one in broadcasts.paused_by_themselves(context.db)
+    ]
+    done = broadcasts.done_since(context.db, context.now() - DONE_SHOWN_SECONDS)
+    return paused + [Banner("success", f"The broadcast {one.name} is done.", f"/broadcasts/{one.public_id}") for one in done]
 
 
 def _models_away(context: Context) -> list[Banner]:
