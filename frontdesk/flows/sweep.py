@@ -5,7 +5,8 @@ import logging
 from frontdesk.flows import audience, broadcasts, callbacks, document_reading, document_work, documents, embedding, firing, knowledge, media, sending
 from frontdesk.flows import suggest, take_over, trying, waits
 from frontdesk.flows.context import Context
-from frontdesk.store import api_tokens, callbacks as callback_rows, clients, conversations, login_links, measures, models, outbox, schedules, suggestions, tries, user_sessions
+from frontdesk.store import api_tokens, callbacks as callback_rows, clients, conversations, login_links, measures, models, outbox
+from frontdesk.store import schedules, suggestions, tries, user_sessions
 from frontdesk.store.database import transaction
 
 log = logging.getLogger(__name__)
