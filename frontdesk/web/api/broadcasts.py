@@ -1,37 +1,29 @@
 """Broadcasts: made, started, paused, watched; and the audiences they go to."""
 
-import hashlib
-
 from frontdesk import fetch
 from frontdesk.errors import FetchRefused
 from frontdesk.flows import broadcasts as control, mends
 from frontdesk.flows.broadcasts import CannotBroadcast, Wanted
-from frontdesk.flows.refusals import Refused, known_answer
-from frontdesk.store import api_tokens, audiences, broadcasts
+from frontdesk.flows.refusals import Refused
+from frontdesk.store import audiences, broadcasts
 from frontdesk.store.broadcasts import Broadcast
-from frontdesk.store.database import transaction
 from frontdesk.web.api import broadcast_models as models
 from frontdesk.web.api.models import Failure, Page
-from frontdesk.web.api.operation import Call, Operation, digits, page, sound
+from frontdesk.web.api.operation import Call, Operation, digits, once, page, sound
 
 STATUS = {"not_found": 404, "wrong_state": 409, "not_ready": 409}
 
 
 def _make(call: Call) -> models.Broadcast:
-    """The broadcast and the key's answer are one transaction: a key that was used has its broadcast."""
     context, wanted = call.context, _wanted(call.given)
-    asked = hashlib.sha256(repr(wanted).encode("utf-8", "surrogatepass")).hexdigest()
-    with transaction(context.db) as db:
-        if call.key and (known := known_answer(db, call.token, call.key, asked)):
-            return models.Broadcast.model_validate_json(known)
+
+    def make(db) -> models.Broadcast:
         try:
-            made = broadcasts.get(db, control.add(context, db, wanted, client_id=call.token.client_id))
+            return _shown(call, broadcasts.get(db, control.add(context, db, wanted, client_id=call.token.client_id)))
         except CannotBroadcast as error:
             raise _refused(error) from None
-        answer = _shown(call, made)
-        if call.key:
-            api_tokens.remember(db, call.token.id, call.key, asked, 201, answer.model_dump_json(), context.now())
-    return answer
+
+    return once(call, wanted, models.Broadcast, make)
 
 
 def _wanted(given: models.MakeBroadcast) -> Wanted:

@@ -1,5 +1,7 @@
 """What an operation of the API is, and what all of them share."""
 
+import hashlib
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -7,11 +9,12 @@ from typing import Any
 from pydantic import BaseModel
 from werkzeug.datastructures import FileStorage
 
-from frontdesk.flows.refusals import Refused
+from frontdesk.flows.refusals import Refused, known_answer
 from frontdesk.flows.contents import Sendable, TextMessage
 from frontdesk.flows.context import Context
-from frontdesk.store import listing
+from frontdesk.store import api_tokens, listing
 from frontdesk.store.api_tokens import ApiToken
+from frontdesk.store.database import transaction
 
 
 LARGEST_BODY_BYTES = 256 * 1024
@@ -68,6 +71,21 @@ class Operation:
     @property
     def has_body(self) -> bool:
         return self.method != "GET" and self.given is not None
+
+
+def once(call: Call, wanted: Any, answers: type[BaseModel], make: Callable[[sqlite3.Connection], BaseModel]) -> BaseModel:
+    """What `make` gives, and the key's answer, in one transaction: a key that was used has what it made.
+
+    The same key with the same `wanted` (whose repr says all of it) gives the same answer; another one is refused with 409.
+    """
+    asked = hashlib.sha256(repr(wanted).encode("utf-8", "surrogatepass")).hexdigest()
+    with transaction(call.context.db) as db:
+        if call.key and (known := known_answer(db, call.token, call.key, asked)):
+            return answers.model_validate_json(known)
+        answer = make(db)
+        if call.key:
+            api_tokens.remember(db, call.token.id, call.key, asked, 201, answer.model_dump_json(), call.context.now())
+    return answer
 
 
 def page(call: Call, read: Callable[..., list[dict]], **which) -> tuple[list[dict], int | None]:

@@ -1,36 +1,29 @@
 """Messages for later: once at a time, or again and again by a rule."""
 
-import hashlib
-
 from frontdesk.flows import firing, recurrence, scheduling
-from frontdesk.flows.refusals import STATUS, Refused, known_answer
+from frontdesk.flows.refusals import STATUS, Refused
 from frontdesk.flows.outgoing import CannotSend
 from frontdesk.flows.scheduling import Changes, Wanted
-from frontdesk.store import api_tokens, schedules
-from frontdesk.store.database import transaction
+from frontdesk.store import schedules
 from frontdesk.store.schedules import Schedule
 from frontdesk.web.api import models
-from frontdesk.web.api.operation import Call, Operation, digits, page, sendable
+from frontdesk.web.api.operation import Call, Operation, digits, once, page, sendable
 
 
 def _make(call: Call) -> models.Schedule:
-    """The schedule and the key's answer are one transaction: a key that was used has its schedule."""
     given, context = call.given, call.context
     wanted = Wanted(
         sendable(given.message), given.conversation_id, digits(given.phone_number), given.number_id,
         name=given.name, at=given.at, rule=given.rule, time_zone=given.time_zone, late_limit_seconds=given.late_limit_seconds,
     )  # fmt: skip
-    asked = hashlib.sha256(repr(wanted).encode("utf-8", "surrogatepass")).hexdigest()
-    with transaction(context.db) as db:
-        if call.key and (known := known_answer(db, call.token, call.key, asked)):
-            return models.Schedule.model_validate_json(known)
+
+    def make(db) -> models.Schedule:
         try:
-            made = schedules.get(db, scheduling.add(context, db, wanted, client_id=call.token.client_id))
+            return _as_schedule(schedules.get(db, scheduling.add(context, db, wanted, client_id=call.token.client_id)))
         except CannotSend as error:
             raise _refused(error) from None
-        answer = _as_schedule(made)
-        if call.key:
-            api_tokens.remember(db, call.token.id, call.key, asked, 201, answer.model_dump_json(), context.now())
+
+    answer = once(call, wanted, models.Schedule, make)
     firing.ring(context)
     return answer
 
