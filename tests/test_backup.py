@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tarfile
 import threading
-import time
 from contextlib import closing
 from pathlib import Path
 

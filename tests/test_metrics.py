@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import subprocess
-from contextlib import closing
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families

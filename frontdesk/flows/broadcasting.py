@@ -141,7 +141,10 @@ def serve(context: Context) -> None:
                 time.sleep(STEP_SECONDS)
     finally:
         pump.finish()
-    if broadcasts.running(context.db) and not context.stopping.is_set():
+    for one in broadcasts.running(context.db):
+        if broadcasts.is_finished(context.db, one):
+            control.finish(context, one)
+    if not context.stopping.is_set() and any(_something_comes(context, [one]) for one in broadcasts.running(context.db)):
         control.ring(context)
 
 

@@ -1,0 +1,205 @@
+"""Broadcasts without the network: who gets a message, when, at what rate, and what is counted."""
+
+import dataclasses
+import io
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from frontdesk.channels import Accepted, Person
+from frontdesk.errors import Permanent, Throttled
+from frontdesk.flows import audience, broadcasting, broadcasts as control
+from frontdesk.flows.broadcasts import CannotBroadcast, Wanted
+from frontdesk.store import audience_members, broadcasts, contacts, outbox
+from frontdesk.store.database import transaction
+from tests.test_inbound import rows
+from tests.test_templates import keep, made
+
+VARIABLES = {"1": {"column": "name"}, "2": {"text": "4711"}}
+
+
+@pytest.fixture
+def people(context):
+    """An audience of these lines, ready."""
+    keep(context, made("order_ready"), made("spring_sale"))
+
+    def make(*lines: str) -> int:
+        content = "\n".join(("phone,name", *lines)).encode()
+        id_ = audience.from_file(context, 1, io.BytesIO(content), name="People")
+        audience.read(context, id_)
+        return id_
+
+    return make
+
+
+def draft(context, audience_id: int, **more):
+    wanted = Wanted("Ready", 1, audience_id, "order_ready", "en", **{"variables": VARIABLES, **more})
+    return control.make(context, wanted)
+
+
+def served(context, broadcast) -> None:
+    """Started, and served until nothing is left to do."""
+    control.start(context, broadcast.id)
+    broadcasting.serve(context)
+
+
+def test_members_become_messages_with_their_own_words_and_it_is_done(context, db, people, channel):
+    broadcast = draft(context, people("+4915110000001,Ana", "+4915110000002,Ben"))
+    served(context, broadcast)
+    assert sorted(text for _, text, _ in channel.sent) == [
+        "Hello Ana, your order 4711 is ready to be picked up.\nCorner Bakery",
+        "Hello Ben, your order 4711 is ready to be picked up.\nCorner Bakery",
+    ]
+    assert broadcasts.get(db, broadcast.id).state == "done"
+    progress = control.progress(context, broadcasts.get(db, broadcast.id))
+    assert (progress.total, progress.sent, progress.left, progress.failed) == (2, 2, 0, 0)
+
+
+def test_who_opted_out_since_the_list_was_read_and_who_lacks_a_variable_are_skipped_and_named(context, db, people, channel):
+    broadcast = draft(context, people("+4915110000001,Ana", "+4915110000002,", "+4915110000003,Cem"))
+    contact = contacts.resolve(db, 1, Person(phone="4915110000003"), 0)
+    contacts.set_marketing(db, contact, True, 1)
+    served(context, broadcast)
+    assert [person.phone for person, _, _ in channel.sent] == ["4915110000001"]
+    assert {row["phone"]: row["cause"][:10] for row in broadcasts.skipped(db, broadcast.id)} == {"4915110000002": "variable 1", "4915110000003": "opted out"}
+    assert broadcasts.get(db, broadcast.id).state == "done"
+
+
+def test_a_failure_is_counted_by_its_cause_and_asks_for_nobody(context, db, people, channel):
+    channel.outcomes = [Permanent("undeliverable", code=131026)]
+    broadcast = draft(context, people("+4915110000001,Ana", "+4915110000002,Ben"))
+    served(context, broadcast)
+    [failure] = broadcasts.failures(db, broadcast.id)
+    assert (failure["error_code"], failure["count"]) == (131026, 1)
+    assert rows(db, "SELECT id FROM conversations WHERE needs_person_at IS NOT NULL") == []
+
+
+def test_being_disliked_pauses_every_broadcast_of_the_number(context, db, people, channel):
+    channel.outcomes = [Throttled("spam", scope="number", code=131048, pause_broadcasts=True)]
+    broadcast = draft(context, people("+4915110000001,Ana"))
+    served(context, broadcast)
+    kept = broadcasts.get(db, broadcast.id)
+    assert (kept.state, kept.pause_code) == ("paused", "disliked") and broadcasts.tally(db, broadcast.id) == {"queued": 1}
+
+
+def test_too_many_waiting_customers_hold_it(context, db, people, channel):
+    broadcast = draft(context, people("+4915110000001,Ana"), most_waiting=0)
+    contact = contacts.resolve(db, 1, Person(phone="49170"), 0)
+    db.execute("INSERT INTO conversations (number_id, contact_id, created_at, waiting_since) VALUES (1, ?, 0, 1)", (contact,))
+    control.start(context, broadcast.id)
+    run, pump = broadcasting.Run(broadcast.id), broadcasting.Pump(context)
+    assert broadcasting._step(context, pump, run, broadcasts.get(db, broadcast.id)) == 0 and run.holds
+    db.execute("UPDATE conversations SET waiting_since = NULL")
+    broadcasting.serve(context)
+    assert len(channel.sent) == 1
+
+
+def test_two_that_serve_at_once_send_each_message_once(context, db, people, channel):
+    broadcast = draft(context, people(*(f"+49151100000{n:02},N{n}" for n in range(40))))
+    control.start(context, broadcast.id)
+    run = broadcasting.Run(broadcast.id)
+    broadcasting._look(context, run, broadcasts.get(db, broadcast.id))
+    stale = broadcasts.get(db, broadcast.id)
+    broadcasting._refill(context, run, stale)
+    broadcasting._refill(context, run, stale)
+    assert broadcasts.tally(db, broadcast.id) == {"queued": 40}
+    claimed = [broadcasts.claim(db, broadcast.id, owner, context.now(), 60, 30) for owner in "ab"]
+    assert [len(some) for some in claimed] == [30, 10]
+    assert len({message.id for some in claimed for message in some}) == 40
+
+
+def test_what_was_claimed_of_a_broadcast_that_is_paused_is_nothing(context, db, people):
+    broadcast = draft(context, people("+4915110000001,Ana"))
+    control.start(context, broadcast.id)
+    run = broadcasting.Run(broadcast.id)
+    broadcasting._look(context, run, broadcasts.get(db, broadcast.id))
+    broadcasting._refill(context, run, broadcasts.get(db, broadcast.id))
+    control.pause(context, broadcast.id)
+    assert broadcasts.claim(db, broadcast.id, "a", context.now(), 60, 30) == []
+
+
+@pytest.mark.parametrize(
+    "now, begins, ends, due",
+    [
+        ("2026-09-25 12:00", 21 * 60, 9 * 60, "2026-09-25 12:00"),
+        ("2026-09-25 22:00", 21 * 60, 9 * 60, "2026-09-26 09:00"),
+        ("2026-09-25 03:00", 21 * 60, 9 * 60, "2026-09-25 09:00"),
+        ("2026-09-25 13:00", 12 * 60, 14 * 60 + 30, "2026-09-25 14:30"),
+        ("2026-09-25 14:30", 12 * 60, 14 * 60 + 30, "2026-09-25 14:30"),
+        ("2026-10-24 23:00", 21 * 60, 9 * 60, "2026-10-25 09:00"),  # the clocks go back in that night
+    ],
+)
+def test_quiet_hours_are_the_recipients_own(context, people, now, begins, ends, due):
+    zone = ZoneInfo("Europe/Berlin")
+    member = audience_members.Member(1, "4915110000001", None, {}, "Europe/Berlin", "DE")
+    broadcast = dataclasses.replace(draft(context, people("+4915110000001,Ana")), quiet_from=begins, quiet_until=ends)
+    at = lambda words: datetime.fromisoformat(words).replace(tzinfo=zone).timestamp()  # noqa: E731
+    assert broadcasting._due(broadcast, member, at(now)) == at(due)
+
+
+@pytest.mark.parametrize(
+    "more, field",
+    [
+        ({"variables": {"1": {"column": "name"}}}, "variables.2"),
+        ({"variables": {**VARIABLES, "3": {"text": "x"}}}, "variables.3"),
+        ({"variables": {**VARIABLES, "2": {"column": "nothing"}}}, "variables.2"),
+        ({"variables": {**VARIABLES, "2": {"text": " "}}}, "variables.2"),
+        ({"messages_per_second": 0}, "messages_per_second"),
+        ({"spread_seconds": 1}, "spread_seconds"),
+        ({"quiet_from": 60}, "quiet_until"),
+        ({"quiet_from": 1440, "quiet_until": 1}, "quiet_from"),
+        ({"error_limit": 2}, "error_limit"),
+    ],
+)
+def test_what_is_wrong_is_named_and_nothing_is_made(context, db, people, more, field):
+    audience_id = people("+4915110000001,Ana")
+    with pytest.raises(CannotBroadcast) as caught:
+        draft(context, audience_id, **more)
+    assert caught.value.field == field and broadcasts.newest(db) == []
+
+
+def test_a_paused_template_cannot_be_chosen(context, people):
+    with pytest.raises(CannotBroadcast, match="paused"):
+        control.make(context, Wanted("x", 1, people("+4915110000001,Ana"), "spring_sale", "en", {}))
+
+
+# --- the rate -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_moments_are_evenly_apart_and_never_beyond_the_horizon(context):
+    slots = context.limits.reserve(1, 80, 100, 0.1)
+    assert 7 <= len(slots) <= 9 and slots == sorted(slots) and slots[-1] <= 0.1
+    assert all(abs(after - before - 1 / 80) < 1e-4 for before, after in zip(slots, slots[1:]))
+    assert len(context.limits.reserve(1, 80, 100, 0.1)) <= 1, "they are taken"
+
+
+def test_a_reply_does_not_wait_behind_reserved_moments(context):
+    context.limits.reserve(1, 80, 100, 0.1)
+    assert context.limits.take(1, 5, 80) == 0
+
+
+def test_what_comes_in_counts_while_a_broadcast_runs(context):
+    context.limits.came_in(1, 80, 40)
+    assert context.limits.reserve(1, 80, 1, 0.1), "no broadcast runs: nothing was counted"
+    context.limits.watch_inbound(1)
+    context.limits.came_in(1, 80, 40)
+    assert context.limits.reserve(1, 80, 1, 0.1) == []
+
+
+def test_a_number_that_was_told_to_slow_down_reserves_nothing(context):
+    context.limits.pause(1, 5)
+    assert context.limits.reserve(1, 80, 10, 0.1) == []
+
+
+def test_an_accepted_message_of_a_broadcast_keeps_statuses_that_came_first(context, db, people):
+    broadcast = draft(context, people("+4915110000001,Ana"))
+    control.start(context, broadcast.id)
+    run = broadcasting.Run(broadcast.id)
+    broadcasting._look(context, run, broadcasts.get(db, broadcast.id))
+    broadcasting._refill(context, run, broadcasts.get(db, broadcast.id))
+    [message] = broadcasts.claim(db, broadcast.id, "a", context.now(), 60, 1)
+    outbox.keep_unmatched(db, 1, "wamid.early", "delivered", context.now(), {}, context.now())
+    with transaction(db):
+        broadcasting.sending.record_accepted(db, message, Accepted("wamid.early"), context.now())
+    assert broadcasts.tally(db, broadcast.id) == {"delivered": 1}
