@@ -211,7 +211,7 @@
   document.addEventListener("htmx:afterSettle", (event) => {
     const id = event.detail.elt?.id || event.target.id;
     if (id === "list") showUnread();
-    if (id === "recent" || id === "older" || event.target.closest?.("#scroll")) { showDays(); follow(); }
+    if (id === "recent" || id === "older" || event.target.closest?.("#scroll")) { showDays(); follow(); showFound(); }
     if (id === "composer") sent();
     const results = $("results");
     if (results) results.parentElement.classList.toggle("searching", !!results.textContent.trim());
@@ -224,10 +224,17 @@
     htmx.trigger("#recent", "refresh");
   }
 
+  // The line that a search led to stays marked when the lines around it are drawn anew.
+  function showFound() {
+    const line = scroll?.dataset.at && $(scroll.dataset.at);
+    line?.classList.add("found");
+    return line;
+  }
+
   restore();
   showUnread();
   showDays();
   newest = Number($("recent")?.dataset.newest || 0);
-  const at = scroll?.dataset.at && $(scroll.dataset.at);
-  if (at) { at.scrollIntoView({ block: "center" }); at.classList.add("found"); } else toEnd();
+  const at = showFound();
+  if (at) at.scrollIntoView({ block: "center" }); else toEnd();
 })();

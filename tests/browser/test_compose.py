@@ -50,10 +50,11 @@ def test_a_picture_is_chosen_sent_and_shown(nina, stack, tmp_path):
 
 
 def test_a_reaction_stands_on_the_message(nina, stack):
-    nina.hover(".bubble:has-text('human please')")
-    nina.click(".bubble:has-text('human please') [data-reply]")
+    bubble = nina.locator(".bubble:has-text('human please')").last  # each test has written one
+    bubble.hover()
+    bubble.locator("[data-reply]").click()
     nina.click("button[name=emoji][value='❤️']")
-    nina.wait_for_selector(".bubble:has-text('human please') .reactions")
+    bubble.locator(".reactions").wait_for()
     wait_for(lambda: sends(stack, "reaction"))
 
 
@@ -66,6 +67,8 @@ def test_a_template_is_filled_in_with_its_bubble_growing_and_sent(nina, stack):
     nina.click("summary[aria-label='Send something else']")
     nina.click(".links a:has-text('Template')")
     nina.select_option("#template", label="order_ready (en)")
+    nina.wait_for_url("**template=*")
+    nina.wait_for_load_state()
     nina.fill("#f-1", "Nina")
     nina.wait_for_selector("#preview:has-text('Hello Nina, your order {{2}}')")
     nina.fill("#f-2", "4711")
