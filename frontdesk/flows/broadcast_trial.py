@@ -24,7 +24,7 @@ def send(context: Context, broadcast: Broadcast, phone: str, user_id: int) -> in
         raise CannotBroadcast("bad_variable", f"None of the first recipients' messages can go: {words}")
     with transaction(context.db) as db:
         contact_id = contacts.resolve(db, broadcast.client_id, Person(phone=read.digits), context.now())
-        conversation_id = conversations.of_broadcast(db, broadcast.number_id, contact_id, context.now())
+        conversation_id = conversations.of(db, broadcast.number_id, contact_id, context.now(), state="closed")
         message = Outgoing(filled.content, broadcast.media_id, control.shown(broadcast))
         outgoing.queue(context, db, conversations.get(db, conversation_id), message, purpose="person", user_id=user_id)
     with context.ringing():

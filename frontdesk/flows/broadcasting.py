@@ -134,7 +134,7 @@ def serve(context: Context) -> None:
             runs = {one.id: runs.get(one.id) or Run(one.id) for one in running}
             may_claim = not context.stopping.is_set() and not _hands_over(context, begun)
             found = sum(_step(context, pump, runs[one.id], one) for one in running) if may_claim else 0
-            settled = _settle(context, pump, runs)
+            settled = _settle(context, pump)
             if not pump.under_way and not (may_claim and (found or _something_comes(context, running))):
                 break
             if not settled and not found:
@@ -186,8 +186,7 @@ def _look(context: Context, run: Run, broadcast: Broadcast) -> bool:
         control.pause_for(context, broadcast.id, *problem)
         return False
     run.channel, run.rate = number.channel, _rate(broadcast, number)
-    waiting = conversations.count_waiting(db) if broadcast.most_waiting is not None else 0
-    run.holds = broadcast.most_waiting is not None and waiting > broadcast.most_waiting
+    run.holds = broadcast.most_waiting is not None and conversations.count_waiting(db) > broadcast.most_waiting
     context.limits.watch_inbound(broadcast.number_id)
     return True
 
@@ -255,7 +254,7 @@ def _become_message(context: Context, db, run: Run, broadcast: Broadcast, number
     if contacts.wants_no_marketing(db, contact_id):
         broadcasts.skip(db, broadcast.id, member.position, member.phone, "opted out")
         return
-    conversation_id = conversations.of_broadcast(db, number.id, contact_id, now)
+    conversation_id = conversations.of(db, number.id, contact_id, now, state="closed")
     message_id = outbox.queue(
         db, conversation_id, number.id, filled.content, purpose="broadcast", now=now, media_id=broadcast.media_id, media=control.shown(broadcast)
     )
@@ -298,7 +297,7 @@ def _send(context: Context, pump: Pump, run: Run, broadcast: Broadcast) -> int:
     return len(claimed)
 
 
-def _settle(context: Context, pump: Pump, runs: dict[int, Run]) -> int:
+def _settle(context: Context, pump: Pump) -> int:
     """What came of calls, in one transaction."""
     outcomes = []
     while len(outcomes) < 500:
@@ -323,4 +322,3 @@ def _settle(context: Context, pump: Pump, runs: dict[int, Run]) -> int:
     for broadcast_id, code, words in pauses:
         control.pause_for(context, broadcast_id, code, words)
     return len(outcomes)
-

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from frontdesk import channels
+from frontdesk.errors import FrontdeskError, NumberStopped
 from frontdesk.ollama import Ollama
 from frontdesk.queues import Acknowledgements, Bells, Connection, Inbox, Limits, Presence, Queues, RedisError, Speeds
 from frontdesk.settings import Settings
-from frontdesk.store import database
+from frontdesk.store import database, numbers
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,13 @@ class Context:
             yield
         except RedisError as error:
             log.warning("Redis did not take a bell (%s); the sweep rings", type(error).__name__)
+
+    def sender(self, number: numbers.Number) -> channels.Sender:
+        """What a channel needs for a call. Raises NumberStopped: without its token a number sends nothing."""
+        try:
+            return numbers.sender(number, self.settings)
+        except FrontdeskError as error:
+            raise NumberStopped(str(error)) from None
 
     @property
     def db(self) -> sqlite3.Connection:

@@ -12,7 +12,7 @@ import uuid
 from typing import BinaryIO
 
 from frontdesk import fetch as fetching
-from frontdesk.errors import FetchFailed, FetchRefused, FrontdeskError, MediaRefused, NumberStopped, Permanent, SendError
+from frontdesk.errors import FetchFailed, FetchRefused, MediaRefused, Permanent, SendError
 from frontdesk.flows import media_types
 from frontdesk.flows.context import Context
 from frontdesk.store import files, media as rows, numbers
@@ -207,11 +207,7 @@ def external_id(context: Context, number: numbers.Number, media: Media) -> str:
 
 def _upload(context: Context, number: numbers.Number, media: Media) -> str:
     try:
-        sender = numbers.sender(number, context.settings)
-    except FrontdeskError as error:
-        raise NumberStopped(str(error)) from None
-    try:
-        return context.channel(number.channel).upload_media(sender, path(context, media), media.mime_type, media.filename)
+        return context.channel(number.channel).upload_media(context.sender(number), path(context, media), media.mime_type, media.filename)
     except FileNotFoundError:
         raise Permanent("the file of these media is gone") from None
 

@@ -12,6 +12,7 @@ from frontdesk.flows import template_parts
 from frontdesk.flows.context import Context
 from frontdesk.store import contacts, messages, numbers, outbox, templates
 from frontdesk.store.conversations import Conversation
+from frontdesk.store.templates import Template
 
 MOST_OFFERED = 20
 
@@ -78,12 +79,17 @@ def window_closed(db: sqlite3.Connection, number_id: int, words: str = "") -> Ca
     return CannotSend("window_closed", f"{why} WhatsApp allows only a template now.{instead}", templates=offered)
 
 
-def _check_template(db: sqlite3.Connection, conversation: Conversation, content: Content) -> None:
-    account_id = numbers.get(db, conversation.number_id).account_id
-    name, language = content.body["name"], content.body["language"]["code"]
-    template = templates.find(db, account_id, name, language)
+def known_template(db: sqlite3.Connection, number_id: int, name: str, language: str) -> Template:
+    """Of the number's account. Raises CannotSend."""
+    template = templates.find(db, numbers.get(db, number_id).account_id, name, language)
     if template is None:
         raise CannotSend("unknown_template", f"There is no template {name} in {language} on this number's account.", "name")
+    return template
+
+
+def _check_template(db: sqlite3.Connection, conversation: Conversation, content: Content) -> None:
+    name = content.body["name"]
+    template = known_template(db, conversation.number_id, name, content.body["language"]["code"])
     if obstacle := template_parts.obstacle(template):
         raise CannotSend("template_unusable", f"The template {name}: {obstacle}", "name")
     if template.category == "MARKETING" and contacts.wants_no_marketing(db, conversation.contact_id):

@@ -11,9 +11,8 @@ import time
 import uuid
 from dataclasses import dataclass
 
-from frontdesk.channels import Accepted, Sender, StatusChange, kind_of_file
+from frontdesk.channels import Accepted, StatusChange, kind_of_file
 from frontdesk.errors import (
-    FrontdeskError,
     MediaRefused,
     NumberStopped,
     Permanent,
@@ -150,20 +149,13 @@ def _call(context: Context, message: Outbound, file_id: str | None):
         raise WindowClosed("Over 24 hours since the customer's last message: only a template may be sent", code=131047)
     number = numbers.get(context.db, message.number_id)
     return context.channel(number.channel).send(
-        _sender(context, number),
+        context.sender(number),
         contacts.person(context.db, conversation.contact_id),
         message.content,
         callback_data=message.callback_data,
         reply_to_external_id=message.reply_to_external_id,
         file_id=file_id,
     )
-
-
-def _sender(context: Context, number: numbers.Number) -> Sender:
-    try:
-        return numbers.sender(number, context.settings)
-    except FrontdeskError as error:
-        raise NumberStopped(str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)

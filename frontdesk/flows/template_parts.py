@@ -13,7 +13,7 @@ from frontdesk.errors import FrontdeskError
 from frontdesk.store.templates import APPROVED, Template
 
 FILES = ("image", "video", "document")
-LONGEST_BODY, LONGEST_HEADER, LONGEST_URL, LONGEST_COUPON = 1024, 60, 2000, 15
+LONGEST_BODY, LONGEST_HEADER, LONGEST_URL = 1024, 60, 2000
 
 _VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _NOT_ALLOWED = re.compile(r"[\n\r\t]| {5,}")

@@ -10,9 +10,9 @@ from frontdesk import fetch
 from frontdesk.errors import FetchRefused, MediaRefused
 from frontdesk.flows import contents, media, template_parts
 from frontdesk.flows.context import Context
-from frontdesk.flows.outgoing import CannotSend, Outgoing
+from frontdesk.flows.outgoing import CannotSend, Outgoing, known_template
 from frontdesk.flows.template_parts import BadVariable
-from frontdesk.store import media as rows, numbers, templates
+from frontdesk.store import media as rows, numbers
 from frontdesk.store.media import Media
 
 
@@ -66,9 +66,7 @@ def _shown(found: Media, given: contents.WithFile) -> dict[str, Any]:
 
 
 def _template(context: Context, db: sqlite3.Connection, number_id: int, given: contents.TemplateMessage) -> Outgoing:
-    template = templates.find(db, numbers.get(db, number_id).account_id, given.name, given.language)
-    if template is None:
-        raise CannotSend("unknown_template", f"There is no template {given.name} in {given.language} on this number's account.", "name")
+    template = known_template(db, number_id, given.name, given.language)
     kind = template_parts.header_file(template)
     _check_header(kind, given.header)
     try:

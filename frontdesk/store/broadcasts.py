@@ -176,17 +176,6 @@ def claim(db: sqlite3.Connection, broadcast_id: int, owner: str, now: float, lea
     return sorted((Outbound(*row) for row in rows), key=lambda message: message.id)
 
 
-def give_back(db: sqlite3.Connection, messages: Iterable[Outbound]) -> None:
-    """Claimed, and no call was made."""
-    db.executemany(
-        """
-        UPDATE messages SET state = 'queued', attempt = attempt - 1, lease_owner = NULL, lease_expires_at = NULL
-        WHERE id = ? AND attempt = ? AND state = 'sending'
-        """,
-        [(message.id, message.attempt) for message in messages],
-    )
-
-
 def withdraw(db: sqlite3.Connection, broadcast_id: int) -> int:
     """What has not gone out does not."""
     return db.execute(

@@ -46,24 +46,16 @@ def get(db: sqlite3.Connection, conversation_id: int) -> Conversation | None:
     return Conversation(*row) if row else None
 
 
-def of(db: sqlite3.Connection, number_id: int, contact_id: int, now: float) -> int:
-    """The conversation of this contact on this number, made if new."""
-    key = (number_id, contact_id)
-    row = db.execute("SELECT id FROM conversations WHERE number_id = ? AND contact_id = ?", key).fetchone()
-    if row:
-        return row["id"]
-    return db.execute(
-        "INSERT INTO conversations (number_id, contact_id, created_at) VALUES (?, ?, ?)", (*key, now)
-    ).lastrowid
+def of(db: sqlite3.Connection, number_id: int, contact_id: int, now: float, *, state: str = "bot") -> int:
+    """The conversation of this contact on this number, made if new.
 
-
-def of_broadcast(db: sqlite3.Connection, number_id: int, contact_id: int, now: float) -> int:
-    """Like `of`; one that begins with a broadcast is closed until the customer answers, and fills nobody's inbox."""
+    `state` of a new one: 'closed' where a broadcast begins it, so that it fills nobody's inbox until the customer answers.
+    """
     row = db.execute("SELECT id FROM conversations WHERE number_id = ? AND contact_id = ?", (number_id, contact_id)).fetchone()
     if row:
         return row["id"]
     return db.execute(
-        "INSERT INTO conversations (number_id, contact_id, created_at, state) VALUES (?, ?, ?, 'closed')", (number_id, contact_id, now)
+        "INSERT INTO conversations (number_id, contact_id, created_at, state) VALUES (?, ?, ?, ?)", (number_id, contact_id, now, state)
     ).lastrowid
 
 

@@ -7,6 +7,7 @@ from frontdesk.store import listing
 from frontdesk.web.api import models
 from frontdesk.web.api.operation import Call, Operation, digits, sendable
 
+
 def _send_message(call: Call) -> models.Queued:
     given = call.given
     if (given.conversation_id is None) == (given.phone_number is None):
