@@ -8,7 +8,6 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from frontdesk.channels.cloud_account import REACH_STEPS
 from frontdesk.errors import SendError, Throttled
 from frontdesk.flows import media, template_parts
 from frontdesk.flows.context import Context
@@ -219,15 +218,6 @@ def estimate_seconds(context: Context, broadcast: Broadcast) -> float:
     """How long it takes at its rate, without quiet hours."""
     rate = min(numbers.get(context.db, broadcast.number_id).messages_per_second, broadcast.messages_per_second or 1000)
     return max(broadcast.total / rate, broadcast.spread_seconds or 0)
-
-
-def reach_warning(broadcast: Broadcast, reach: int | None) -> str | None:
-    """`reach`: how many people the portfolio may begin a conversation with in 24 hours, where it is known."""
-    if reach is None and broadcast.total > REACH_STEPS[0]:
-        return f"A new account may write to {REACH_STEPS[0]} people in 24 hours outside open conversations; look up your limit in WhatsApp Manager."
-    if reach is not None and broadcast.total > reach:
-        return f"Your account may write to {reach:,} people in 24 hours outside open conversations; the rest would fail. Spread it over days."
-    return None
 
 
 # --- control --------------------------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from frontdesk.channels import (
     Rejected,
     StatusChange,
 )
-from frontdesk.flows import opting_out, sending, take_over, templates
+from frontdesk.flows import opting_out, reach, sending, take_over, templates
 from frontdesk.flows.context import Context
 from frontdesk.flows.person_words import asks_for_person
 from frontdesk.queues import InboxEntry
@@ -129,6 +129,7 @@ def _record_event(
     if isinstance(event, AccountEvent):
         events.keep_account_event(db, entry.origin, number.id if number else None, event, entry.received_at)
         consequences.templates_changed |= templates.record_event(db, event)
+        reach.record_event(db, event, entry.received_at)
         return
     if not number:
         reason = f"unknown phone_number_id {event.number_external_id}"

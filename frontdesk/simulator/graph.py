@@ -114,9 +114,8 @@ def graph_api(config: Config, behaviour: Behaviour, record: Record, webhooks: We
     @api.get("/<version>/<thing>")
     def look_up(version: str, thing: str):
         if thing == config.phone_number_id:
-            return jsonify(
-                id=thing, display_phone_number=config.display_phone, verified_name="Simulated business", quality_rating="GREEN"
-            )
+            facts = {"display_phone_number": config.display_phone, "verified_name": "Simulated business", "quality_rating": "GREEN"}
+            return jsonify(id=thing, **facts, whatsapp_business_manager_messaging_limit=behaviour.reach)
         if thing == config.account_id:
             return jsonify(id=thing, name="Simulated account")
         return _media_facts(thing)

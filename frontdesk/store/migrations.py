@@ -1112,6 +1112,11 @@ def m022_callbacks(db: Database) -> None:
     )
 
 
+@migrations()
+def m031_reach(db: Database) -> None:
+    db.conn.execute("CREATE TABLE reach (account_id TEXT PRIMARY KEY, people REAL NOT NULL, read_at REAL NOT NULL) WITHOUT ROWID")
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

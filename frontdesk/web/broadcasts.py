@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from flask import Blueprint, Response, abort, g, render_template, request, stream_with_context
 from werkzeug.utils import secure_filename
 
-from frontdesk.flows import broadcasts as control, mends, template_parts
+from frontdesk.flows import broadcasts as control, mends, reach, template_parts
 from frontdesk.flows.broadcasts import CannotBroadcast
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend
@@ -189,7 +189,7 @@ def _before_the_start(context: Context, found: Broadcast) -> dict:
     return {
         "samples": control.samples(context, found),
         "seconds": control.estimate_seconds(context, found),
-        "warning": control.reach_warning(found, None),
+        "warning": reach.warning(context, found),
         "countries": audience_members.by_country(context.db, found.audience_id),
         "price": price,
         "category": template.category if template else "",

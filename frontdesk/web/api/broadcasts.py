@@ -2,7 +2,7 @@
 
 from frontdesk import fetch
 from frontdesk.errors import FetchRefused
-from frontdesk.flows import broadcasts as control, mends
+from frontdesk.flows import broadcasts as control, mends, reach
 from frontdesk.flows.broadcasts import CannotBroadcast, Wanted
 from frontdesk.flows.refusals import Refused
 from frontdesk.store import audiences, broadcasts
@@ -63,7 +63,7 @@ def _broadcast(call: Call) -> models.BroadcastInDepth:
         failures=[models.FailureCount(**_failure(row).model_dump(), count=row["count"]) for row in broadcasts.failures(db, found.id)],
         skips=[models.Counted(cause=sound(cause), count=count) for cause, count in broadcasts.skips(db, found.id).items()],
         expected_seconds=control.estimate_seconds(call.context, found),
-        warning=control.reach_warning(found, None),
+        warning=reach.warning(call.context, found),
     )
 
 
