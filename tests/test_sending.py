@@ -96,7 +96,7 @@ def test_a_person_who_stopped_marketing_is_remembered(context, channel, conversa
     queue(context, "one")
     channel.outcomes = [Permanent("stopped", code=131050, opted_out=True)]
     sending.send_conversation(context, conversation)
-    assert rows(context.db, "SELECT id FROM contacts WHERE marketing_stopped_at IS NOT NULL")
+    assert rows(context.db, "SELECT contact_id FROM opt_outs WHERE number_id = 1")
 
 
 def test_being_throttled_burns_no_retry(context, channel, conversation, clock):

@@ -19,7 +19,7 @@ from frontdesk.flows import broadcasts as control, media, sending, template_part
 from frontdesk.flows.context import Context
 from frontdesk.flows.pump import Call, Pump
 from frontdesk.flows.template_parts import BadVariable
-from frontdesk.store import audience_members, broadcasts, contacts, conversations, media as media_rows, numbers, outbox, templates
+from frontdesk.store import audience_members, broadcasts, contacts, conversations, media as media_rows, numbers, opt_outs, outbox, templates
 from frontdesk.store.audience_members import Member
 from frontdesk.store.broadcasts import Broadcast
 from frontdesk.store.database import transaction
@@ -181,7 +181,7 @@ def _become_message(context: Context, db, run: Run, broadcast: Broadcast, number
         broadcasts.skip(db, broadcast.id, member.position, member.phone, f"variable {error.field.rpartition('.')[2]}: {error}")
         return
     contact_id = contacts.resolve(db, broadcast.client_id, Person(phone=member.phone), now)
-    if contacts.wants_no_marketing(db, contact_id):
+    if opt_outs.wants_none(db, contact_id, number.id):
         broadcasts.skip(db, broadcast.id, member.position, member.phone, "opted out")
         return
     conversation_id = conversations.of(db, number.id, contact_id, now, state="closed")

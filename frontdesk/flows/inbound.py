@@ -25,7 +25,7 @@ from frontdesk.flows import opting_out, reach, sending, take_over, templates
 from frontdesk.flows.context import Context
 from frontdesk.flows.person_words import asks_for_person
 from frontdesk.queues import InboxEntry
-from frontdesk.store import clients, contacts, conversations, events, messages, numbers
+from frontdesk.store import clients, contacts, conversations, events, messages, numbers, opt_outs
 from frontdesk.store.database import savepoint, transaction
 
 log = logging.getLogger(__name__)
@@ -241,7 +241,10 @@ def _person_changed(context, db, number, event: PersonChanged, received_at, cons
 
 def _preference(context, db, number, event: MarketingPreference, received_at, consequences) -> None:
     contact_id = contacts.resolve(db, number.client_id, event.person, received_at)
-    contacts.set_marketing(db, contact_id, event.stopped, _when(event.at, received_at))
+    if event.stopped:
+        opt_outs.put(db, contact_id, number.id, _when(event.at, received_at))
+    else:
+        opt_outs.take_back(db, contact_id, number.id)
 
 
 _HANDLERS = {

@@ -25,7 +25,7 @@ from frontdesk.errors import (
 from frontdesk.flows import media
 from frontdesk.flows.context import Context
 from frontdesk.queues import jittered
-from frontdesk.store import contacts, conversations, media as media_rows, messages, numbers, outbox
+from frontdesk.store import contacts, conversations, media as media_rows, messages, numbers, opt_outs, outbox
 from frontdesk.store.database import transaction
 from frontdesk.store.outbox import Outbound
 
@@ -248,7 +248,7 @@ def _give_up(db: sqlite3.Connection, message: Outbound, error: SendError, now: f
         conversations.need_person(db, message.conversation_id, reason, now)
     if isinstance(error, Permanent) and error.opted_out:
         conversation = conversations.get(db, message.conversation_id)
-        contacts.set_marketing(db, conversation.contact_id, True, now)
+        opt_outs.put(db, conversation.contact_id, message.number_id, now)
     log.warning("message %s failed: %s (%s)", message.id, error.title, error.code)
 
 

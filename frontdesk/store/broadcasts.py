@@ -224,8 +224,11 @@ def opted_out(db: sqlite3.Connection, broadcast_id: int) -> int:
     """Recipients who have wanted no marketing since it reached them."""
     return db.execute(
         """
-        SELECT COUNT(*) FROM messages JOIN conversations ON conversations.id = conversation_id JOIN contacts ON contacts.id = contact_id
-        WHERE broadcast_id = ? AND marketing_stopped_at >= messages.created_at
+        SELECT COUNT(*) FROM messages JOIN conversations ON conversations.id = conversation_id
+        WHERE broadcast_id = ? AND EXISTS (
+            SELECT 1 FROM opt_outs WHERE opt_outs.contact_id = conversations.contact_id AND stopped_at >= messages.created_at
+                AND (opt_outs.number_id IS NULL OR opt_outs.number_id = messages.number_id)
+        )
         """,
         (broadcast_id,),
     ).fetchone()[0]
