@@ -1135,6 +1135,11 @@ def m031b_opt_outs(db: Database) -> None:
     )
 
 
+@migrations()
+def m031c_resumed(db: Database) -> None:
+    db.conn.execute("ALTER TABLE broadcasts ADD COLUMN resumed_at REAL")
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

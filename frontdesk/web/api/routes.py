@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 REQUESTS_A_MINUTE, BURST = 600, 100
 USED_EVERY_SECONDS = 60
 
-WRITTEN_AS_JSON = {"categories", "schema", "texts", "items"}
+WRITTEN_AS_JSON = {"categories", "schema", "texts", "items", "filter"}
 
 
 def make_api(context: Context) -> Flask:
