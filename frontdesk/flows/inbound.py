@@ -9,6 +9,7 @@ import sqlite3
 from collections import Counter
 from dataclasses import dataclass, field
 
+from frontdesk import logs
 from frontdesk.channels import (
     AccountEvent,
     Echo,
@@ -55,7 +56,8 @@ def drain(context: Context) -> int:
         consequences = Consequences()
         with transaction(context.db) as db:
             for entry in entries:
-                _record(context, db, entry, consequences)
+                with logs.about(entry.origin):
+                    _record(context, db, entry, consequences)
         ring(context, consequences)
         context.inbox.delete(entries)
         count += len(entries)
@@ -145,6 +147,8 @@ def _message(context, db, number: numbers.Number, event: InboundMessage, receive
     added = messages.add_inbound(
         db, conversation_id, number.id, event, "waiting" if waits else "noted", written_at, received_at
     )
+    if added:
+        log.info("message %s came in, conversation %s", added, conversation_id)
     if added and event.group_id is None:
         client = clients.get(db, number.client_id, context.settings)
         conversations.customer_wrote(

@@ -11,6 +11,7 @@ import time
 import uuid
 from dataclasses import dataclass
 
+from frontdesk import logs
 from frontdesk.channels import Accepted, StatusChange, kind_of_file
 from frontdesk.errors import (
     MediaRefused,
@@ -54,7 +55,8 @@ def send_conversation(context: Context, conversation_id: int) -> int:
         claimed = outbox.claim(context.db, message, owner, context.now(), lease_seconds(context))
         if claimed is None:
             break
-        deliver(context, claimed, file_id, problem)
+        with logs.about(claimed.trace):
+            deliver(context, claimed, file_id, problem)
         calls += 1
     return calls
 

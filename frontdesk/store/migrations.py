@@ -1140,6 +1140,12 @@ def m031c_resumed(db: Database) -> None:
     db.conn.execute("ALTER TABLE broadcasts ADD COLUMN resumed_at REAL")
 
 
+@migrations()
+def m032_trace(db: Database) -> None:
+    """The id that a customer's message keeps from its webhook to the answer's send, for the log."""
+    db.conn.execute("ALTER TABLE messages ADD COLUMN trace TEXT")
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""
