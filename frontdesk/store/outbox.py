@@ -23,6 +23,8 @@ BLOCKS_FOR_SECONDS = 900
 # Word for word the condition of the index messages_to_send: SQLite uses a partial index for nothing else.
 OPEN = "state IN ('queued', 'sending', 'unknown')"
 
+LATEST_BY_WORDS = 50  # of a conversation: what is older is settled
+
 COLUMNS = """id, conversation_id, number_id, state, kind, purpose, text, public_id, reply_to_external_id, external_id, due_at,
     attempt, failures, throttles, lease_owner, lease_expires_at, error_code, raw, media_id"""
 
@@ -296,6 +298,20 @@ def by_external_id(db: sqlite3.Connection, number_id: int, external_id: str) -> 
         (number_id, external_id),
     ).fetchone()
     return Outbound(*row) if row else None
+
+
+def by_words(db: sqlite3.Connection, conversation_id: int, text: str) -> Outbound | None:
+    """The oldest message with these words whose call was made and of which the provider has not given an id of its own."""
+    rows = db.execute(
+        f"""
+        SELECT {COLUMNS} FROM (
+            SELECT * FROM messages WHERE conversation_id = ? AND direction = 'out' ORDER BY id DESC LIMIT {LATEST_BY_WORDS})
+        WHERE attempt > 0 AND state <> 'withdrawn' AND (external_id IS NULL OR external_id = public_id || '.' || attempt)
+        ORDER BY id
+        """,
+        (conversation_id,),
+    )
+    return next((message for row in rows if (message := Outbound(*row)).text.split() == text.split()), None)
 
 
 def advance(db: sqlite3.Connection, message: Outbound, status: str, external_id: str, at: float) -> None:
