@@ -96,7 +96,7 @@ CHANNELS = {
             (answer(401, b""), errors.NumberStopped),
             (answer(503, b"<html>"), errors.Unknown),
         ),
-        cannot_carry=(Content("image", "[image]", {}), Content("template", "[template]", {"name": "x"}), Content("text", "x" * 4097)),
+        cannot_carry=(Content("sticker", "[sticker]", {}), Content("template", "[template]", {"name": "x"}), Content("text", "x" * 4097)),
     ),
 }
 _WATI_EVENTS = {"sent": "sessionMessageSent_v2", "delivered": "sentMessageDELIVERED_v2", "read": "sentMessageREAD_v2"}

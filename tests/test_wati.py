@@ -1,5 +1,6 @@
 """A number at WATI from the webhook's door to the rows: addresses with secrets, proof of lost answers, what operators write there."""
 
+import io
 import json
 
 import pytest
@@ -7,11 +8,12 @@ import pytest
 from frontdesk import queues
 from frontdesk.errors import FrontdeskError
 from frontdesk.channels import wati_account
-from frontdesk.flows import diagnosis, inbound, outgoing, sending, sweep, webhook_address
+from frontdesk.flows import diagnosis, inbound, media, outgoing, sending, sweep, webhook_address
 from frontdesk.flows.outgoing import CannotSend, Outgoing
 from frontdesk.channels import Content
 from frontdesk.store import conversations, events, numbers, outbox
-from tests import wati_numbers
+from frontdesk.store.database import transaction
+from tests import media_bodies, wati_numbers
 from tests.standins import wati as standin
 from tests.standins.wati import TOKEN, WatiStandIn
 from tests.test_inbound import rows
@@ -246,9 +248,48 @@ def test_our_own_send_never_looks_like_an_operators_whenever_its_event_comes(at_
     assert state(at_wati) == "sent" and rows(at_wati.db, "SELECT state FROM conversations") == [{"state": "bot"}]
 
 
+# --- files ------------------------------------------------------------------------------------------------------------------
+
+
+def send_picture(context, caption: str = "Your cake") -> None:
+    kept = media.keep(context, io.BytesIO(media_bodies.PNG), client_id=1, filename="cake.png", declared_type="image/png")
+    content = Content("image", f"[image] {caption}", {"caption": caption} if caption else {})
+    with transaction(context.db) as db:
+        outbox.queue(db, 1, context.number.id, content, purpose="person", now=context.now(), media_id=kept.id)
+    sending.send_conversation(context, 1)
+
+
+def test_a_picture_goes_out_with_its_caption(at_wati, wati):
+    send_picture(at_wati)
+    assert [(taken.kind, taken.text) for taken in wati.sent] == [("image", "Your cake")] and state(at_wati) == "sent"
+    send_picture(at_wati, "")
+    assert len(wati.sent) == 2 and wati.calls[1]["bytes"] > len(media_bodies.PNG)
+
+
+@pytest.mark.parametrize("caption", ["Your cake", ""])
+def test_a_pictures_lost_answer_is_proven_by_its_kind_and_caption(at_wati, wati, caption):
+    wati.replies.append(standin.lost)
+    send_picture(at_wati, caption)
+    assert state(at_wati) == "unknown"
+    sent = wati_numbers.event("sessionMessageSent", "wamid.x", waId="4915112345678", type="image", text=caption or None, data="f.png", owner=True)
+    other = {**sent, "type": "video", "whatsappMessageId": "wamid.y", "id": "w-y"}
+    wati_numbers.receive(at_wati, at_wati.number, other, sent, sent)
+    found = rows(at_wati.db, "SELECT kind, state, purpose FROM messages WHERE direction = 'out' ORDER BY kind")
+    assert found == [{"kind": "image", "state": "sent", "purpose": "person"}, {"kind": "video", "state": "sent", "purpose": "phone_app"}]
+
+
+def test_a_file_that_moved_with_the_data_folder_is_found_again(at_wati, wati):
+    send_picture(at_wati)
+    at_wati.db.execute("UPDATE media_uploads SET external_id = ?", ('["/elsewhere", "image/png", "cake.png"]',))
+    send_picture(at_wati)
+    at_wati.now.forward(100)
+    sending.send_conversation(at_wati, 1)
+    assert len(wati.sent) == 2
+
+
 def test_what_wati_cannot_carry_is_refused_before_it_is_queued(at_wati):
     conversation = conversations.get(at_wati.db, 1)
-    for content in (Content("image", "[image]", {}), Content("template", "[template]", {"name": "x"}), Content("text", "نص " * 1000)):
+    for content in (Content("interactive", "[buttons]", {}), Content("template", "[template]", {"name": "x"}), Content("text", "نص " * 1000)):
         with pytest.raises(CannotSend) as caught:
             outgoing.check(at_wati, at_wati.db, conversation, Outgoing(content))
         assert caught.value.code == "not_on_this_channel" and "WATI" in str(caught.value)

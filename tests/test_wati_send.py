@@ -1,6 +1,7 @@
 """Sending through WATI, against real servers on loopback: what was sent, and what each end of a call becomes."""
 
 import logging
+import socket
 import traceback
 from urllib.parse import parse_qs, urlsplit
 
@@ -9,6 +10,7 @@ import pytest
 from frontdesk.channels import Accepted, Content, Person, ProviderError, Sender
 from frontdesk.channels.wati import WatiChannel
 from frontdesk.errors import NumberStopped, Permanent, SendError, Temporary, Throttled, Unknown, WindowClosed
+from frontdesk.flows.media import upload_is_lost
 from frontdesk.flows.splitting import split_to_fit
 from tests.standins.raw_http import RawServer, answer, cut, reset
 
@@ -159,8 +161,8 @@ def test_a_failed_event_is_judged_as_metas_failed_status():
 # --- what it cannot carry ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["image", "document", "template", "interactive", "location", "contacts", "reaction", "sticker"])
-def test_other_kinds_than_texts_are_refused_without_a_call(kind):
+@pytest.mark.parametrize("kind", ["template", "interactive", "location", "contacts", "reaction", "sticker"])
+def test_other_kinds_than_texts_and_files_are_refused_without_a_call(kind):
     with RawServer(TAKEN) as server, pytest.raises(Permanent, match=f"no {kind} can go through it"):
         send(server, content=Content(kind, "[something]", {}))
     assert server.requests == []
@@ -183,8 +185,55 @@ def test_a_long_answer_is_cut_into_what_fits_an_address(text):
     assert max(len(request.line) for request in server.requests) < 8000
 
 
-def test_typing_is_shown_by_nobody_and_files_are_refused(tmp_path):
-    channel, sender = WatiChannel(), Sender("384776", TOKEN, base_url="http://127.0.0.1:9")
-    assert channel.show_typing(sender, "wamid.0") is None
-    with pytest.raises(Permanent):
-        channel.upload_media(sender, tmp_path / "x", "image/png", "x.png")
+def test_typing_is_shown_by_nobody():
+    assert WatiChannel().show_typing(Sender("384776", TOKEN, base_url="http://127.0.0.1:9"), "wamid.0") is None
+
+
+# --- files ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file_id(tmp_path):
+    path = tmp_path / "4f2a"
+    path.write_bytes(b"%PDF-1.4 " + b"x" * 100_000)
+    return WatiChannel().upload_media(Sender("1", TOKEN), path, "application/pdf", "Rechnung 1047.pdf")
+
+
+INVOICE = Content("document", "[document: Rechnung 1047.pdf]", {"filename": "Rechnung 1047.pdf"})
+
+
+def test_a_file_goes_with_its_message_in_one_call(file_id):
+    with RawServer(TAKEN) as server:
+        assert send(server, content=INVOICE, file_id=file_id) == Accepted("wamid.1")
+    [request] = server.requests
+    asked = {"caption": "Rechnung 1047.pdf", "localMessageId": "m.1"}
+    assert asked_of(server) == ("POST", "/384776/api/v1/sendSessionFile/4915112345678", asked)
+    assert request.headers["content-type"].startswith("multipart/form-data; boundary=")
+    assert b'name="file"; filename="Rechnung 1047.pdf"' in request.body and b"Content-Type: application/pdf" in request.body
+    assert b"%PDF-1.4 " + b"x" * 100_000 in request.body
+
+
+def test_a_caption_is_what_the_sender_wrote_and_a_picture_needs_none(file_id):
+    for body, caption in (({"caption": "Your cake"}, "Your cake"), ({}, None)):
+        with RawServer(TAKEN) as server:
+            send(server, content=Content("image", "[image]", body), file_id=file_id)
+        assert asked_of(server)[2].get("caption") == caption
+
+
+def test_a_lost_answer_to_a_file_is_unknown_and_a_file_half_handed_over_is_not(file_id, tmp_path):
+    assert type(refused(cut, content=INVOICE, file_id=file_id)) is Unknown
+    large = tmp_path / "large"
+    large.write_bytes(b"x" * 50_000_000)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # takes the connection and reads nothing
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        with pytest.raises(Temporary, match="could not be handed over"):
+            send(url, content=INVOICE, file_id=WatiChannel().upload_media(Sender("1", TOKEN), large, "video/mp4", "x"), timeout_seconds=0.5)
+
+
+@pytest.mark.parametrize("name", ['["/nowhere", "image/png", "x"]', "", "{", "[1]"])
+def test_a_file_that_is_not_where_it_was_is_looked_for_again(name):
+    with RawServer(TAKEN) as server, pytest.raises(Temporary) as caught:
+        send(server, content=INVOICE, file_id=name)
+    assert upload_is_lost(caught.value) and server.requests == []
+    with pytest.raises(FileNotFoundError):
+        WatiChannel().upload_media(Sender("1", TOKEN), "/nowhere", "image/png", "x")

@@ -110,6 +110,12 @@ class Echo:
     text: str
     raw: dict[str, Any]
 
+    @property
+    def caption(self) -> str:
+        """What stands under its file, or the file's name; "" where neither is told."""
+        part = self.raw.get(self.kind)
+        return str(part.get("caption") or part.get("filename") or "") if isinstance(part, dict) else ""
+
 
 @dataclass(frozen=True, slots=True)
 class StatusChange:

@@ -2,18 +2,21 @@
 
 WATI takes a text where the answer's `result` says so, whatever the HTTP status. There is no idempotency key, but the sender may
 name a `localMessageId`, which comes back in the events `…_v2` and in failures: that is our callback data, and the proof of a call
-whose answer was lost. Files and templates are refused: WATI's own API has no upload, and its templates are not read here.
+whose answer was lost. A file goes with its message, in one call. Templates are refused: WATI's are not read here.
 """
 
 import json
 import os
 import re
+import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from frontdesk.channels import Accepted, Content, Event, Person, ProviderError, Sender
+from frontdesk.channels import MEDIA_KINDS, Accepted, Content, Event, Person, ProviderError, Sender
 from frontdesk.channels.cloud_errors import LONGEST_WORDS, TABLE, error_for, error_for_status
 from frontdesk.channels.cloud_people import named, readable
+from frontdesk.channels.multipart import FileForm
 from frontdesk.channels.wati_webhook import id_of, parse
 from frontdesk.channels.wire import Answer, NoAnswer, NotSent, Wire
 from frontdesk.errors import NumberStopped, Permanent, SendError, Temporary, Throttled, Unknown, WindowClosed
@@ -22,6 +25,8 @@ LONGEST_TEXT = 4096  # characters of messageText, by WATI's reference
 # The text goes in the address, and servers of WATI's kind read request lines of 8 kB.
 LONGEST_ADDRESS = 7_500
 LONGEST_RETRY_AFTER = 3600.0
+KINDS = ("text", *(kind for kind in MEDIA_KINDS if kind != "sticker"))
+LOST_FILE = 131053  # Meta's "media upload failed": the next attempt names the file anew
 _TOKEN = re.compile(r"[!-~]+")
 _TAKEN = (True, "success", "true", "ok")
 _META_CODE = re.compile(r"(?<!\d)(\d{6})(?!\d)")
@@ -35,14 +40,16 @@ class WatiChannel:
     always_tells = False  # only the events that somebody subscribed to
 
     def __init__(self, timeout_seconds: float = 20.0):
-        self._wire = Wire(timeout_seconds)
+        self._wire, self._timeout_seconds = Wire(timeout_seconds), timeout_seconds
 
     def parse(self, body: bytes) -> list[Event]:
         return parse(body)
 
     def refusal(self, content: Content) -> str | None:
+        if content.kind not in KINDS:
+            return f"A number at WATI sends texts and files: no {content.kind} can go through it. Send it in WATI, or through a number at Meta."
         if content.kind != "text":
-            return f"A number at WATI sends texts only: no {content.kind} can go through it. Send it in WATI, or through a number at Meta."
+            return None
         if not content.text.strip():
             return "WATI takes no empty text."
         if not self.fits(content.text):
@@ -66,18 +73,25 @@ class WatiChannel:
             raise Permanent("the recipient has neither a phone number nor a user id")
         if refusal := self.refusal(content):
             raise Permanent(refusal)
-        asked = {"messageText": _utf8(content.text), "localMessageId": callback_data}
+        asked = {"localMessageId": callback_data}
         if reply_to_external_id:
             asked["replyContextId"] = reply_to_external_id
         _, _, channel_phone = sender.number_external_id.partition("/")
         if channel_phone:
             asked["channelPhoneNumber"] = channel_phone
         target = quote(to.phone or to.user_id, safe="")
-        data = self._call(sender, f"sendSessionMessage/{target}?{urlencode(asked, quote_via=quote)}", hide=content.text)
+        if content.kind == "text":
+            edge = f"sendSessionMessage/{target}?{_query(messageText=content.text, **asked)}"
+            data = self._made(sender, edge, lambda url: self._wire.post(url, b"", sender.access_token), content.text)
+        else:
+            edge = f"sendSessionFile/{target}?{_query(caption=caption(content), **asked)}"
+            data = self._made(sender, edge, lambda url: self._with_file(url, sender, content, file_id or ""), content.text)
         return _accepted(data, callback_data)
 
     def upload_media(self, sender: Sender, path: str | os.PathLike, mime_type: str, filename: str) -> str:
-        raise Permanent("A number at WATI sends texts only: no file can go through it.")
+        """WATI takes a file with its message, so what stands for an upload is where the file lies here."""
+        os.stat(path)
+        return json.dumps([os.fspath(path), mime_type, filename or "file"])
 
     def show_typing(self, sender: Sender, inbound_external_id: str) -> None:
         """WATI's API has neither a read mark nor 'typing…'."""
@@ -87,16 +101,57 @@ class WatiChannel:
             return WindowClosed(errors[0].title, code=errors[0].code)
         return error_for_status(errors)
 
-    def _call(self, sender: Sender, edge: str, hide: str) -> dict[str, Any]:
+    def _with_file(self, url: str, sender: Sender, content: Content, file_id: str) -> Answer:
+        """The file must be handed over within the time-out of a call: its message is claimed for no longer."""
+        try:
+            path, mime_type, filename = json.loads(file_id)
+            file = open(path, "rb")
+        except (ValueError, TypeError, OSError):
+            raise Temporary("the file of this message is not where it was", code=LOST_FILE) from None
+        with file:
+            form = _Timely({}, "file", (content.body or {}).get("filename") or filename, mime_type, file)
+            form.deadline = time.monotonic() + self._timeout_seconds
+            try:
+                return self._wire.upload(url, form, sender.access_token, self._timeout_seconds)
+            except NoAnswer as error:
+                if form.is_handed_over:
+                    raise
+                raise Temporary(f"the file could not be handed over to WATI: {error}") from None
+
+    def _made(self, sender: Sender, edge: str, call: Callable[[str], Answer], hide: str) -> dict[str, Any]:
         if not _TOKEN.fullmatch(sender.access_token):
             raise NumberStopped("the access token is empty or holds characters that no token has")
         try:
-            answer = self._wire.post(f"{sender.base_url.rstrip('/')}/api/v1/{edge}", b"", sender.access_token)
+            answer = call(f"{sender.base_url.rstrip('/')}/api/v1/{edge}")
         except NotSent as error:
             raise Temporary(f"WATI could not be reached: {error}") from None
         except NoAnswer as error:
             raise Unknown(f"no answer from WATI: {error}") from None
         return _judged(answer, (sender.access_token, hide))
+
+
+class _Timely(FileForm):
+    """A form that breaks off at `deadline` (monotonic). Half a form is no message, so breaking off harms nobody."""
+
+    deadline = float("inf")
+    is_handed_over = False
+
+    def read(self, size: int = -1) -> bytes:
+        if time.monotonic() > self.deadline:
+            raise TimeoutError("the file takes too long")
+        data = super().read(size)
+        self.is_handed_over = not data
+        return data
+
+
+def caption(content: Content) -> str:
+    """Without one WATI shows a document under the name "null"."""
+    body = content.body or {}
+    return body.get("caption") or (body.get("filename") or "" if content.kind == "document" else "")
+
+
+def _query(**asked: str) -> str:
+    return urlencode({key: _utf8(value) for key, value in asked.items() if value}, quote_via=quote)
 
 
 def _utf8(text: str) -> str:

@@ -74,12 +74,13 @@ def _status(raw: dict[str, Any], event: str) -> StatusChange:
 def _echo(raw: dict[str, Any]) -> Echo | None:
     """What was sent, where that is told. `chatbotTriggeredEventId`: a robot of WATI's sent it, which is no person's answer."""
     who = _person(raw)
-    if not named(who) or raw.get("chatbotTriggeredEventId") or not isinstance(raw.get("text"), str) or not raw["text"].strip():
+    if not named(who) or raw.get("chatbotTriggeredEventId"):
         return None
     message = _as_meta(raw)
-    if message["type"] not in ("text", "template"):
-        return None
-    return Echo("", who, _message_id(raw), _seconds(raw), message["type"], raw["text"], message)
+    kind, text = message["type"], text_in(raw, "text")
+    if kind in MEDIA_KINDS:
+        return Echo("", who, _message_id(raw), _seconds(raw), kind, words_of(message), message)
+    return Echo("", who, _message_id(raw), _seconds(raw), kind, text, message) if kind in ("text", "template") and text.strip() else None
 
 
 def _message(raw: dict[str, Any]) -> InboundMessage:

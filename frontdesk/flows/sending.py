@@ -317,7 +317,7 @@ def _find(
     for external_id in (event.external_id, *event.other_ids):
         if message := outbox.by_external_id(db, number_id, external_id):
             return message, None
-    return (outbox.by_words(db, conversation_id, event.echo.text) if event.echo and conversation_id else None), None
+    return (outbox.by_words(db, conversation_id, event.echo) if event.echo and conversation_id else None), None
 
 
 def _record_failed_status(

@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from frontdesk.channels import Content
+from frontdesk.channels import Content, Echo
 from frontdesk.errors import SendError
 from frontdesk.store.database import exact
 
@@ -300,8 +300,8 @@ def by_external_id(db: sqlite3.Connection, number_id: int, external_id: str) -> 
     return Outbound(*row) if row else None
 
 
-def by_words(db: sqlite3.Connection, conversation_id: int, text: str) -> Outbound | None:
-    """The oldest message with these words whose call was made and of which the provider has not given an id of its own."""
+def by_words(db: sqlite3.Connection, conversation_id: int, echo: Echo) -> Outbound | None:
+    """The oldest message with these words, or this kind of file, whose call was made and that has no id of the provider's own yet."""
     rows = db.execute(
         f"""
         SELECT {COLUMNS} FROM (
@@ -311,7 +311,15 @@ def by_words(db: sqlite3.Connection, conversation_id: int, text: str) -> Outboun
         """,
         (conversation_id,),
     )
-    return next((message for row in rows if (message := Outbound(*row)).text.split() == text.split()), None)
+    return next((message for row in rows if _is_what(message := Outbound(*row), echo)), None)
+
+
+def _is_what(message: Outbound, echo: Echo) -> bool:
+    """Providers trim and wrap, so white space says nothing."""
+    if message.kind == "text" or message.media_id is None:
+        return message.text.split() == echo.text.split()
+    body = message.content.body or {}
+    return message.kind == echo.kind and (not echo.caption or echo.caption in (body.get("caption"), body.get("filename")))
 
 
 def advance(db: sqlite3.Connection, message: Outbound, status: str, external_id: str, at: float) -> None:

@@ -11,6 +11,7 @@ with 200, a webhook is posted again up to 144 times, as WATI does, here every `r
 
 import itertools
 import json
+import re
 import threading
 import time
 import uuid
@@ -30,10 +31,11 @@ MOST_TRIES = 144
 
 @dataclass(frozen=True)
 class Taken:
-    """One message that went out to a customer."""
+    """One message that went out to a customer. `text` of a file: its caption."""
 
     to: str
     text: str
+    kind: str
     local_id: str | None
     external_id: str
     at: float
@@ -69,7 +71,7 @@ def slow(seconds: float) -> Reply:
 
 def accepted(wati: "WatiStandIn", asked: dict) -> tuple[int, dict]:
     taken = wati.take(asked)
-    message = {"whatsappMessageId": taken.external_id, "localMessageId": taken.local_id, "text": taken.text, "type": "text", "id": uuid.uuid4().hex}
+    message = {"whatsappMessageId": taken.external_id, "localMessageId": taken.local_id, "text": taken.text, "type": taken.kind, "id": uuid.uuid4().hex}
     return 200, {"ok": True, "result": "success", "message": message}
 
 
@@ -147,7 +149,9 @@ class WatiStandIn:
 
     def take(self, asked: dict) -> Taken:
         with self._lock:
-            taken = Taken(asked["to"], asked["messageText"], asked.get("localMessageId"), f"wamid.wati{next(self._serial)}", time.time())
+            text = asked.get("messageText", asked.get("caption", ""))
+            local_id = asked.get("localMessageId")
+            taken = Taken(asked["to"], text, asked["kind"], local_id, f"wamid.wati{next(self._serial)}", time.time())
             self.sent.append(taken)
         threading.Thread(target=self._tell, args=(taken,), daemon=True).start()
         return taken
@@ -155,7 +159,7 @@ class WatiStandIn:
     def _tell(self, taken: Taken) -> None:
         for version in self.events:
             local = {"localMessageId": taken.local_id} if version else {}
-            body = {"id": uuid.uuid4().hex, "whatsappMessageId": taken.external_id, "text": taken.text, "type": "text", **local}
+            body = {"id": uuid.uuid4().hex, "whatsappMessageId": taken.external_id, "text": taken.text or None, "type": taken.kind, **local}
             body["timestamp"] = str(int(taken.at))
             self.deliver({**body, "eventType": f"sessionMessageSent{version}", "owner": True, "waId": taken.to, "statusString": "SENT"})
             self.deliver({**body, "eventType": f"sentMessageDELIVERED{version}", "statusString": "Delivered"})
@@ -168,19 +172,28 @@ class WatiStandIn:
         return reply(self, asked)
 
 
+def _kind(form: bytes) -> str:
+    """Of a form with one file, by the type that stands in it."""
+    found = re.search(rb'name="file".*?Content-Type: (\w+)/', form, re.DOTALL)
+    kind = found[1].decode() if found else ""
+    return kind if kind in ("image", "video", "audio") else "document"
+
+
 class _Handler(BaseHTTPRequestHandler):
     wati: WatiStandIn
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         parts = urlsplit(self.path)
         before, _, target = parts.path.rpartition("/")
-        if before != f"/{TENANT}/api/v1/sendSessionMessage":
+        edge = before.removeprefix(f"/{TENANT}/api/v1/")
+        if edge not in ("sendSessionMessage", "sendSessionFile"):
             return self._say(404, {})
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self._say(401, {})
-        asked = {"to": unquote(target), **{key: values[0] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}}
+        asked = {"to": unquote(target), "kind": _kind(body) if edge == "sendSessionFile" else "text", "bytes": len(body)}
+        asked |= {key: values[0] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
         answer = self.wati.answer(asked)
         if answer is None:
             self.close_connection = True
