@@ -24,7 +24,7 @@ from frontdesk.flows.model_away import (
     try_again_or_ask_person,
     wait_for_model,
 )
-from frontdesk.flows.splitting import split_text
+from frontdesk.flows.splitting import split_to_fit
 from frontdesk.flows.watch import Cancelled, HandedBack, NewerMessage, Watch, Work, release, ring_for_the_rest
 from frontdesk.ollama import Completion
 from frontdesk.store import clients, conversations, drafts, messages, models, numbers, outbox, seen
@@ -189,7 +189,8 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
     """
     context, db = work.context, work.context.db
     now = context.now()
-    parts = split_text(_apologise_if_late(work, text, now))
+    channel = context.channel(numbers.get(db, work.conversation.number_id).channel)
+    parts = split_to_fit(_apologise_if_late(work, text, now), channel.fits)
     if not parts:
         try_again_or_ask_person(work, ModelError("the answer held nothing that can be sent"))
         return

@@ -1113,6 +1113,19 @@ def m022_callbacks(db: Database) -> None:
 
 
 @migrations()
+def m028_webhook_addresses(db: Database) -> None:
+    # webhook_key: part of the address a number's webhooks come to, where it has one of its own; a new key is a new address.
+    # told_at: when a webhook last told of a message we sent.
+    _statements(
+        db,
+        """
+        ALTER TABLE numbers ADD COLUMN webhook_key TEXT;
+        ALTER TABLE numbers ADD COLUMN told_at REAL
+        """,
+    )
+
+
+@migrations()
 def m031_reach(db: Database) -> None:
     db.conn.execute("CREATE TABLE reach (account_id TEXT PRIMARY KEY, people REAL NOT NULL, read_at REAL NOT NULL) WITHOUT ROWID")
 
