@@ -115,7 +115,7 @@ def replay_pages(context: Context) -> Blueprint:
         items = _items(context, replay)
         if not items["entries"] and items["unfinished"]:
             return "", 204
-        return render_template("desk/_replay_items.html", replay=replay, client=clients.as_stored(context.db, replay.client_id), **items)
+        return render_template("desk/_replay_items.html", replay=replay, show=_shown(replay), **items)
 
     @pages.post("/replays/<int:replay_id>/<change>")
     def change(replay_id: int, change: str):
@@ -221,7 +221,6 @@ def _items(context: Context, replay: Replay) -> dict:
         "last": shown[-1].sequence if shown else after,
         "following": len(found) > ITEMS_PAGE,
         "unfinished": any(counts[state] for state in ("queued", "working")),
-        "show": _shown(replay),
     }
 
 
