@@ -34,6 +34,7 @@ NAVIGATION = [
     Entry("schedules", "Schedules", "/schedules", "calendar"),
     Entry("clients", "Clients", "/clients", "store", owner=True),
     Entry("knowledge", "Knowledge", "/knowledge", "note", owner=True),
+    Entry("replays", "Replays", "/replays", "refresh", owner=True),
     Entry("audiences", "Audiences", "/audiences", "list", owner=True),
     Entry("broadcasts", "Broadcasts", "/broadcasts", "send", owner=True),
     Entry("dead-letters", "Dead letters", "/dead-letters", "undelivered", owner=True),
