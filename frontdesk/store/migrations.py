@@ -1112,6 +1112,57 @@ def m022_callbacks(db: Database) -> None:
     )
 
 
+@migrations()
+def m026_callbacks(db: Database) -> None:
+    """Documents tell too, also those of no one client; what was answered is kept, and a delivery can be made again."""
+    _statements(
+        db,
+        """
+        ALTER TABLE callbacks RENAME TO callbacks_before;
+        DROP INDEX callbacks_due;
+        CREATE TABLE callbacks (
+            id INTEGER PRIMARY KEY,
+            public_id TEXT NOT NULL UNIQUE,
+            -- NULL: of a token of every client's, or of the desk
+            client_id INTEGER REFERENCES clients ON DELETE CASCADE,
+            url TEXT NOT NULL,
+            host TEXT NOT NULL DEFAULT '',
+            event TEXT NOT NULL,
+            body TEXT NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('wanted', 'delivered', 'failed')),
+            attempts INTEGER NOT NULL DEFAULT 0,
+            due_at REAL,
+            status INTEGER,
+            words TEXT,
+            -- the beginning of what the newest attempt was answered
+            answer TEXT NOT NULL DEFAULT '',
+            created_at REAL NOT NULL,
+            -- when it was first tried, or sent again by a person, and how many attempts there had been by then
+            begun_at REAL NOT NULL,
+            begun_after INTEGER NOT NULL DEFAULT 0,
+            tried_at REAL
+        );
+        INSERT INTO callbacks (id, public_id, client_id, url, event, body, state, attempts, due_at, status, words, created_at, begun_at)
+            SELECT id, public_id, client_id, url, event, body, state, attempts, due_at, status, words, created_at, created_at
+            FROM callbacks_before;
+        DROP TABLE callbacks_before;
+        CREATE INDEX callbacks_due ON callbacks (due_at) WHERE state = 'wanted';
+        CREATE INDEX callbacks_host ON callbacks (host, due_at) WHERE state = 'wanted';
+        CREATE INDEX callbacks_state ON callbacks (state, id);
+
+        -- Secrets that were changed. Client 0: deliveries of no one client.
+        CREATE TABLE callback_secrets (
+            client_id INTEGER PRIMARY KEY,
+            version INTEGER NOT NULL,
+            changed_at REAL NOT NULL
+        );
+
+        ALTER TABLE document_tasks ADD COLUMN callback_url TEXT;
+        ALTER TABLE document_batches ADD COLUMN callback_url TEXT
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

@@ -9,6 +9,7 @@ from frontdesk.web.api_tokens import token_pages
 from frontdesk.web.attachments import attachment_pages
 from frontdesk.web.audiences import audience_pages
 from frontdesk.web.broadcasts import broadcast_pages
+from frontdesk.web.callbacks import callback_pages
 from frontdesk.web.canned import canned_pages
 from frontdesk.web.clients import client_pages
 from frontdesk.web.compose import compose_pages
@@ -54,6 +55,7 @@ PAGES = (
     canned_pages,
     api_pages,
     token_pages,
+    callback_pages,
     metrics_page,
 )
 

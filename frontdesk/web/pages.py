@@ -40,6 +40,7 @@ NAVIGATION = [
     Entry("documents", "Documents", "/documents", "copy", owner=True),
     Entry("users", "Users", "/users", "people", owner=True),
     Entry("tokens", "API tokens", "/tokens", "key", owner=True),
+    Entry("callbacks", "Callbacks", "/callbacks", "link", owner=True),
     Entry("queues", "Queues", "/rq", "queue", owner=True),
 ]
 

@@ -1,8 +1,6 @@
 """Broadcasts: made, started, paused, watched; and the audiences they go to."""
 
-from frontdesk import fetch
-from frontdesk.errors import FetchRefused
-from frontdesk.flows import broadcasts as control, mends
+from frontdesk.flows import broadcasts as control, callbacks, mends
 from frontdesk.flows.broadcasts import CannotBroadcast, Wanted
 from frontdesk.flows.refusals import Refused
 from frontdesk.store import audiences, broadcasts
@@ -16,6 +14,7 @@ STATUS = {"not_found": 404, "wrong_state": 409, "not_ready": 409}
 
 def _make(call: Call) -> models.Broadcast:
     context, wanted = call.context, _wanted(call.given)
+    callbacks.check(context, wanted.callback_url)
 
     def make(db) -> models.Broadcast:
         try:
@@ -27,11 +26,6 @@ def _make(call: Call) -> models.Broadcast:
 
 
 def _wanted(given: models.MakeBroadcast) -> Wanted:
-    if given.callback_url is not None:
-        try:
-            fetch.check(given.callback_url)
-        except FetchRefused as error:
-            raise Refused(422, "bad_url", str(error), "callback_url") from None
     values = given.model_dump(exclude={"variables", "quiet_from", "quiet_until"})
     variables = {name: source.model_dump(exclude_none=True) for name, source in given.variables.items()}
     return Wanted(**values, variables=variables, quiet_from=_minutes(given.quiet_from), quiet_until=_minutes(given.quiet_until))
