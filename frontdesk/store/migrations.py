@@ -1163,6 +1163,28 @@ def m026_callbacks(db: Database) -> None:
     )
 
 
+@migrations()
+def m026b_knowledge_pages(db: Database) -> None:
+    _statements(
+        db,
+        """
+        -- Documents that come from an address of the web, and how looking there again went.
+        CREATE TABLE knowledge_pages (
+            document_id INTEGER PRIMARY KEY REFERENCES knowledge_documents ON DELETE CASCADE,
+            host TEXT NOT NULL,
+            -- when it is to be looked at; while that goes on: when the lease ends; NULL: not before the next night
+            due_at REAL,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            -- when the page was last there, and since when and why it no longer can be read
+            checked_at REAL,
+            problem TEXT,
+            problem_since REAL
+        );
+        CREATE INDEX knowledge_pages_due ON knowledge_pages (due_at) WHERE due_at IS NOT NULL
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""
