@@ -8,7 +8,7 @@ from functools import cache
 from frontdesk import queues
 from frontdesk import settings as settings_module
 from frontdesk.flows import audience, broadcasting, callbacks, document_reading, document_work, early, embedding, firing, inbound, knowledge, media
-from frontdesk.flows import model_away, reindexing, reply as replying, sending, suggest as suggesting, sweep as sweeping
+from frontdesk.flows import digests as daily, model_away, reindexing, reply as replying, sending, suggest as suggesting, sweep as sweeping
 from frontdesk.flows import templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
 from frontdesk.store import outbox
@@ -112,6 +112,11 @@ def fetch_media(media_id: int) -> None:
 def broadcasts() -> None:
     """bulk · what runs goes out, at its number's rate."""
     broadcasting.serve(context())
+
+
+def digests() -> None:
+    """bulk · yesterday of each client that wants to be told, once."""
+    daily.serve(context())
 
 
 def call_back(callback_id: int) -> None:

@@ -3,9 +3,9 @@
 import logging
 
 from frontdesk.flows import audience, broadcasts, callbacks, document_reading, document_work, documents, embedding, firing, knowledge, media, sending
-from frontdesk.flows import reindexing, suggest, take_over, trying, waits
+from frontdesk.flows import digests, reindexing, suggest, take_over, trying, waits
 from frontdesk.flows.context import Context
-from frontdesk.store import api_tokens, callbacks as callback_rows, clients, conversations, login_links, measures, models, outbox
+from frontdesk.store import api_tokens, callbacks as callback_rows, clients, conversations, digests as digest_rows, login_links, measures, models, outbox
 from frontdesk.store import schedules, suggestions, tries, user_sessions
 from frontdesk.store.database import transaction
 
@@ -51,6 +51,7 @@ def sweep(context: Context) -> None:
     audience.sweep(context)
     broadcasts.sweep(context)
     callbacks.sweep(context)
+    digests.sweep(context)
 
 
 def _settle_sends(context: Context) -> None:
@@ -93,6 +94,7 @@ def clean(context: Context) -> None:
         callback_rows.clean(db, now - CALLBACKS_KEPT_SECONDS)
         measures.clean(db, now - MEASURES_KEPT_SECONDS)
         schedules.clean(db, now - FIRINGS_KEPT_SECONDS)
+        digest_rows.clean(db, now - digests.KEPT_SECONDS)
         tries.clean(db, now - trying.KEPT_SECONDS)
     media.clean(context)
     embedding.clean(context)

@@ -1185,6 +1185,52 @@ def m026b_knowledge_pages(db: Database) -> None:
     )
 
 
+@migrations()
+def m026c_digests(db: Database) -> None:
+    _statements(
+        db,
+        """
+        CREATE TABLE digest_settings (
+            client_id INTEGER PRIMARY KEY REFERENCES clients ON DELETE CASCADE,
+            is_on INTEGER NOT NULL,
+            -- of the client's own day
+            hour INTEGER NOT NULL,
+            -- who gets it by WhatsApp, with which template; NULL: it stands on the desk alone
+            phone TEXT,
+            template TEXT,
+            language TEXT,
+            updated_at REAL NOT NULL
+        );
+
+        -- 'Once a day' rests on the key, whatever is killed or restarted.
+        CREATE TABLE digests (
+            id INTEGER PRIMARY KEY,
+            client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
+            -- the day it tells of, in the client's zone
+            day TEXT NOT NULL,
+            begins_at REAL NOT NULL,
+            ends_at REAL NOT NULL,
+            -- writing: the model is still at its lines
+            state TEXT NOT NULL DEFAULT 'writing' CHECK (state IN ('writing', 'ready')),
+            -- JSON: store/digest_counts.py; conversations that wait for a person; the model's lines
+            numbers TEXT NOT NULL,
+            waiting TEXT NOT NULL,
+            lines TEXT NOT NULL DEFAULT '[]',
+            remark TEXT NOT NULL DEFAULT '',
+            -- the document task that the lines come from
+            task_id INTEGER,
+            -- the WhatsApp message, or why there is none
+            message_id INTEGER,
+            refused_words TEXT,
+            created_at REAL NOT NULL,
+            finished_at REAL,
+            UNIQUE (client_id, day)
+        );
+        CREATE INDEX digests_writing ON digests (id) WHERE state = 'writing'
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

@@ -14,6 +14,7 @@ from frontdesk.web.canned import canned_pages
 from frontdesk.web.clients import client_pages
 from frontdesk.web.compose import compose_pages
 from frontdesk.web.dead_letters import dead_letter_pages
+from frontdesk.web.digests import digest_pages
 from frontdesk.web.documents import document_pages
 from frontdesk.web.inbox import inbox_pages
 from frontdesk.web.knowledge import knowledge_pages
@@ -51,6 +52,7 @@ PAGES = (
     number_pages,
     overview_pages,
     document_pages,
+    digest_pages,
     rq_pages,
     canned_pages,
     api_pages,

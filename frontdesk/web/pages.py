@@ -32,6 +32,7 @@ NAVIGATION = [
     Entry("overview", "Overview", "/overview", "chart"),
     Entry("templates", "Templates", "/templates", "file"),
     Entry("schedules", "Schedules", "/schedules", "calendar"),
+    Entry("digests", "Digests", "/digests", "clock"),
     Entry("clients", "Clients", "/clients", "store", owner=True),
     Entry("knowledge", "Knowledge", "/knowledge", "note", owner=True),
     Entry("audiences", "Audiences", "/audiences", "list", owner=True),
