@@ -267,7 +267,7 @@ def test_a_template_that_is_gone_is_told(context, morning):
 def test_an_owner_who_wants_no_marketing_gets_none_by_a_template_of_that_kind(context, db, morning):
     keep(context, dataclasses.replace(body_template("Digest of {{1}}: {{2}} End."), category="MARKETING"))
     written(context, morning, "Stop it", sender=OWNER)
-    db.execute("UPDATE contacts SET marketing_stopped_at = 1 WHERE phone = ?", (OWNER,))
+    db.execute("INSERT INTO opt_outs SELECT id, NULL, 1 FROM contacts WHERE phone = ?", (OWNER,))
     morning.forward(flow.PATIENCE_SECONDS)
     flow.serve(context)
     morning.forward(flow.PATIENCE_SECONDS)
@@ -304,7 +304,7 @@ def test_numbers_are_counted_by_sql_and_leave_out_other_days_and_clients(context
             """,
             (state, purpose, waited, created_at, sent_at),
         )
-    db.execute("UPDATE contacts SET marketing_stopped_at = ? WHERE id = 1", (noon,))
+    db.execute("INSERT INTO opt_outs VALUES (1, NULL, ?)", (noon,))
     found = digest_counts.numbers(db, 1, at("2026-11-20 00:00"), at("2026-11-21 00:00"))
     assert found == Numbers(2, 3, 4, 3, 1, 1, 1, 1, 9.0)
     assert digest_counts.numbers(db, 2, at("2026-11-20 00:00"), at("2026-11-21 00:00")) == Numbers(0, 0, 0, 0, 0, 0, 0, 0, None)

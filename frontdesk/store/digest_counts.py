@@ -57,7 +57,11 @@ def numbers(db: sqlite3.Connection, client_id: int, begin: float, end: float) ->
     )
     took = [each["s"] for each in seconds]
     [opted_out] = db.execute(
-        "SELECT COUNT(*) FROM contacts WHERE client_id = ? AND marketing_stopped_at >= ? AND marketing_stopped_at < ?", (client_id, begin, end)
+        """
+        SELECT COUNT(DISTINCT contact_id) FROM opt_outs JOIN contacts ON contacts.id = contact_id
+        WHERE client_id = ? AND stopped_at >= ? AND stopped_at < ?
+        """,
+        (client_id, begin, end),
     ).fetchone()
     return Numbers(**dict(row), opted_out=opted_out, median_seconds=statistics.median(took) if took else None)
 
