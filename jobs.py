@@ -8,7 +8,7 @@ from functools import cache
 from frontdesk import queues
 from frontdesk import settings as settings_module
 from frontdesk.flows import audience, broadcasting, callbacks, document_reading, document_work, early, embedding, firing, inbound, knowledge, media
-from frontdesk.flows import model_away, reply as replying, sending, suggest as suggesting, sweep as sweeping
+from frontdesk.flows import model_away, question_groups, reply as replying, sending, suggest as suggesting, sweep as sweeping
 from frontdesk.flows import templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
 from frontdesk.store import outbox
@@ -59,6 +59,12 @@ def read_document(document_id: int) -> None:
 def index_document(document_id: int) -> None:
     """documents · the next batch of a document's vectors."""
     embedding.index_document(context(), document_id)
+
+
+def group_questions() -> None:
+    """documents · questions that the documents did not answer are put with those like them."""
+    question_groups.put_together(context())
+
 
 def documents() -> None:
     """documents · what is to be summarised, classified or extracted, an inference at a time, while no customer waits."""

@@ -12,9 +12,8 @@ import uuid
 
 from frontdesk import queues
 from frontdesk.errors import ContextExceeded, ModelAway, ModelError, ModelMissing
-from frontdesk.flows import prompt, retrieval
+from frontdesk.flows import grounding, prompt, questions, sources
 from frontdesk.flows.context import Context
-from frontdesk.flows.formatting import whatsapp_text
 from frontdesk.flows.model_away import (
     LONGEST_MODEL_RETRY_SECONDS,
     MODEL_AWAY,
@@ -84,7 +83,7 @@ def answer(context: Context, conversation_id: int, *, may_ask: bool = True) -> N
         return
     draft = drafts.take(context.db, conversation_id, [message.id for message in work.waiting])
     if draft is not None:
-        work.shown = draft.shown
+        work.shown, work.gap = draft.shown, draft.gap
         keep(work, draft.text)
         return
     if not may_ask:
@@ -93,7 +92,9 @@ def answer(context: Context, conversation_id: int, *, may_ask: bool = True) -> N
         return
     try:
         asked, completion = ask(work)
-        text = whatsapp_text(completion.text)
+        text = said(work, completion)
+    except grounding.NothingToRestOn:
+        keep(work, unknown(work))
     except NewerMessage:
         begin_anew(work)
     except HandedBack:
@@ -155,22 +156,39 @@ def begin(context: Context, conversation: Conversation, owner: str) -> Work | No
 
 
 def ask(work: Work, watch_class: type[Watch] = Watch) -> tuple[list[dict[str, str]], Completion]:
-    """The prompt that was answered, and the answer. A prompt that is too long after all is halved once."""
+    """The prompt that was answered, and the answer. A prompt that is too long after all is halved once.
+
+    Raises grounding.NothingToRestOn where the model must not be asked.
+    """
     context = work.context
     before, older = messages.history(context.db, work.id, prompt.LONGEST_HISTORY)
     turns = [*before, *(Turn(message.id, "in", message.text) for message in work.waiting)]
     ratio = models.get(context.db, context.settings.ollama_host, work.options.model).characters_per_token
     with watch_class(work) as watch:
-        found = retrieval.shown(context, work.client.id, turns, len(work.waiting), watch=watch.look)
+        work.ground = grounding.find(context, work.client, turns, len(work.waiting), watch=watch.look)
+    grounding.refuse_to_invent(work.client, work.ground)
+    rules = grounding.rules(work.client, work.ground)
     for share in (1.0, 0.5):
-        work.shown = prompt.fitting(found, work.client, work.options, ratio, share)
-        asked = prompt.messages(work.client, turns, older, work.options, ratio, context.now(), share, shown=work.shown)
+        work.shown = prompt.fitting(work.ground.shown, work.client, work.options, ratio, share)
+        asked = prompt.messages(work.client, turns, older, work.options, ratio, context.now(), share, shown=work.shown, rules=rules)
         try:
             with watch_class(work) as watch:
                 return asked, context.ollama.chat(asked, work.options, watch=watch.look)
         except ContextExceeded:
             if share == 0.5:
                 raise
+
+
+def said(work: Work, completion: Completion) -> str:
+    """The answer as it goes out."""
+    text, work.gap = grounding.said(work.client, work.ground, completion.text)
+    return text
+
+
+def unknown(work: Work) -> str:
+    """The sentence of a client that answers only from its documents, where these have nothing."""
+    work.gap = grounding.NO_PASSAGE
+    return work.client.unknown_text
 
 
 # --- what came of it --------------------------------------------------------------------------------------------------------
@@ -187,6 +205,8 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
     if not parts:
         try_again_or_ask_person(work, ModelError("the answer held nothing that can be sent"))
         return
+    source = "" if work.gap else sources.line(db, work.client, text, _asked(work), work.shown)
+    parts = sources.under(parts, source)
     with transaction(db):
         if not still_ours(work):
             return
@@ -205,11 +225,25 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
             for part in parts
         ]
         seen.put(db, queued[0], work.shown)
+        seen.put_line(db, queued[-1], source)
         messages.mark_waiting_as(db, [message.id for message in work.waiting], "answered", queued[0])
         conversations.settle(db, work.id)
         conversations.person_no_longer_needed(db, work.id, MODEL_AWAY)
+        if work.gap:
+            _write_down_gap(db, work, now)
     context.queues.send([work.id])
     ring_for_the_rest(work)
+
+
+def _asked(work: Work) -> str:
+    return "\n".join(message.text for message in work.waiting)
+
+
+def _write_down_gap(db: sqlite3.Connection, work: Work, now: float) -> None:
+    """Whoever was told that a person will answer gets one; with no passage the model may still have known from the prompt."""
+    questions.missed(db, work.client, work.id, work.waiting, work.gap, now)
+    if work.gap == grounding.DECLINED or work.client.knowledge_only:
+        conversations.need_person(db, work.id, grounding.NOT_IN_DOCUMENTS, now)
 
 
 def learn(work: Work, asked: list[dict[str, str]], completion: Completion) -> None:

@@ -5,9 +5,8 @@ import sqlite3
 
 from frontdesk import queues
 from frontdesk.errors import ContextExceeded, ModelError
-from frontdesk.flows import prompt, retrieval
+from frontdesk.flows import grounding, prompt
 from frontdesk.flows.context import Context
-from frontdesk.flows.formatting import whatsapp_text
 from frontdesk.flows.model_away import model_options
 from frontdesk.store import clients, conversations, messages, models, numbers, suggestions
 from frontdesk.store.database import transaction
@@ -16,6 +15,7 @@ from frontdesk.store.messages import Turn
 log = logging.getLogger(__name__)
 
 LONGEST_HINT = 500
+NOTHING_TO_REST_ON = "No document answers this, and this client answers only from its documents. With a hint, the draft is made of that."
 KEPT_SECONDS = 7 * 24 * 3600
 
 
@@ -39,6 +39,8 @@ def write(context: Context, suggestion_id: int) -> None:
         return
     try:
         text = _ask(context, suggestion)
+    except grounding.NothingToRestOn:
+        suggestions.settle(context.db, suggestion_id, "failed", NOTHING_TO_REST_ON)
     except Stopping:
         context.queues.suggest(suggestion_id)
     except ModelError as error:
@@ -67,12 +69,18 @@ def _ask(context: Context, suggestion: suggestions.Suggestion) -> str:
             raise Stopping
 
     waiting = max(1, len(turns) - len(before))
-    found = retrieval.shown(context, client.id, turns, waiting, watch=stop_when_told)
+    ground = grounding.find(context, client, turns, waiting, watch=stop_when_told)
+    grounding.refuse_to_invent(client, ground, suggestion.hint)
+    rules = prompt.DOCUMENTS if suggestion.hint and ground.shown else "" if suggestion.hint else grounding.rules(client, ground)
     for share in (1.0, 0.5):
-        shown = prompt.fitting(found, client, options, ratio, share)
-        asked = prompt.messages(client, turns, older, options, ratio, context.now(), share, hint=suggestion.hint, shown=shown)
+        shown = prompt.fitting(ground.shown, client, options, ratio, share)
+        asked = prompt.messages(client, turns, older, options, ratio, context.now(), share, hint=suggestion.hint, shown=shown, rules=rules)
         try:
-            return whatsapp_text(context.ollama.chat(asked, options, watch=stop_when_told).text)
+            text, gap = grounding.said(client, ground, context.ollama.chat(asked, options, watch=stop_when_told).text)
         except ContextExceeded:
             if share == 0.5:
                 raise
+            continue
+        if gap and client.knowledge_only and not suggestion.hint:
+            raise grounding.NothingToRestOn
+        return text

@@ -3,7 +3,7 @@
 import logging
 
 from frontdesk.flows import audience, broadcasts, callbacks, document_reading, document_work, documents, embedding, firing, knowledge, media, sending
-from frontdesk.flows import suggest, take_over, trying, waits
+from frontdesk.flows import question_groups, suggest, take_over, trying, waits
 from frontdesk.flows.context import Context
 from frontdesk.store import api_tokens, callbacks as callback_rows, clients, conversations, login_links, measures, models, outbox
 from frontdesk.store import schedules, suggestions, tries, user_sessions
@@ -44,6 +44,7 @@ def sweep(context: Context) -> None:
         context.queues.reply(force=not context.queues.depth("default"))
     knowledge.sweep(context)
     embedding.sweep(context)
+    question_groups.sweep(context)
     _ring_for_documents(context)
     if _model_should_be_tried(context, now):
         context.queues.warm_up()
@@ -95,3 +96,4 @@ def clean(context: Context) -> None:
         tries.clean(db, now - trying.KEPT_SECONDS)
     media.clean(context)
     embedding.clean(context)
+    question_groups.clean(context)

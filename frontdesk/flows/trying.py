@@ -5,9 +5,8 @@ import time
 from dataclasses import replace
 
 from frontdesk.errors import ModelError
-from frontdesk.flows import prompt, retrieval
+from frontdesk.flows import grounding, prompt, sources
 from frontdesk.flows.context import Context
-from frontdesk.flows.formatting import whatsapp_text
 from frontdesk.flows.model_away import model_options
 from frontdesk.flows.suggest import Stopping
 from frontdesk.store import clients, tries
@@ -43,10 +42,14 @@ def write(context: Context, try_id: int) -> None:
 
     began = time.monotonic()
     try:
-        found = retrieval.shown(context, client.id, turns, 1, watch=stop_when_told)
-        shown = prompt.fitting(found, client, options, None)
-        asked = prompt.messages(client, turns, 0, options, None, context.now(), shown=shown)
+        ground = grounding.find(context, client, turns, 1, watch=stop_when_told)
+        grounding.refuse_to_invent(client, ground)
+        shown = prompt.fitting(ground.shown, client, options, None)
+        asked = prompt.messages(client, turns, 0, options, None, context.now(), shown=shown, rules=grounding.rules(client, ground))
         completion = context.ollama.chat(asked, options, watch=stop_when_told)
+        text, gap = grounding.said(client, ground, completion.text)
+    except grounding.NothingToRestOn:
+        tries.settle(context.db, try_id, "ready", client.unknown_text, gap=grounding.NO_PASSAGE)
     except Stopping:
         context.queues.put("documents", "jobs.try_prompt", "try", try_id, at_front=True)
     except ModelError as error:
@@ -54,4 +57,7 @@ def write(context: Context, try_id: int) -> None:
         tries.settle(context.db, try_id, "failed", f"The model gave no answer: {error}.")
     else:
         took = time.monotonic() - began
-        tries.settle(context.db, try_id, "ready", whatsapp_text(completion.text), took, completion.tokens_per_second)
+        gap = gap if gap == grounding.DECLINED or client.knowledge_only else None
+        source = "" if gap else sources.line(context.db, client, text, wanted.question, shown)
+        text = "\n\n".join(sources.under([text], source))
+        tries.settle(context.db, try_id, "ready", text, took, completion.tokens_per_second, gap)

@@ -21,6 +21,7 @@ from frontdesk.web.metrics import metrics_page
 from frontdesk.web.numbers import number_pages
 from frontdesk.web.overview import overview_pages
 from frontdesk.web.pages import add_pages
+from frontdesk.web.questions import question_pages
 from frontdesk.web.rejected import rejected_pages
 from frontdesk.web.rq import rq_pages
 from frontdesk.web.schedules import schedule_pages
@@ -45,6 +46,7 @@ PAGES = (
     rejected_pages,
     client_pages,
     knowledge_pages,
+    question_pages,
     audience_pages,
     broadcast_pages,
     number_pages,
