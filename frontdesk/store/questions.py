@@ -149,12 +149,12 @@ def nearest_by_words(db: sqlite3.Connection, client_id: int, words: Sequence[str
     """The group that shares most words with these, and which share of both its and these words that is. Of a common word, its newest groups."""
     row = db.execute(
         """
-        SELECT group_id, CAST(COUNT(*) AS REAL) / (word_count + :count - COUNT(*)) AS share FROM json_each(:words) AS asked
-        CROSS JOIN question_words ON client_id = :client_id AND word = asked.value AND group_id >= COALESCE((
-            SELECT group_id FROM question_words AS newer WHERE newer.client_id = :client_id AND newer.word = asked.value
-            ORDER BY group_id DESC LIMIT 1 OFFSET :most), 0)
-        CROSS JOIN question_groups ON question_groups.id = group_id
-        GROUP BY group_id ORDER BY share DESC, group_id LIMIT 1
+        SELECT held.group_id, CAST(COUNT(*) AS REAL) / (word_count + :count - COUNT(*)) AS share FROM json_each(:words) AS asked
+        CROSS JOIN question_words AS held ON held.client_id = :client_id AND held.word = asked.value AND held.group_id >= COALESCE((
+            SELECT newer.group_id FROM question_words AS newer WHERE newer.client_id = :client_id AND newer.word = asked.value
+            ORDER BY newer.group_id DESC LIMIT 1 OFFSET :most), 0)
+        CROSS JOIN question_groups ON question_groups.id = held.group_id
+        GROUP BY held.group_id ORDER BY share DESC, held.group_id LIMIT 1
         """,
         {"words": json.dumps(list(words)), "count": len(words), "client_id": client_id, "most": most_of_a_word},
     ).fetchone()
