@@ -44,7 +44,16 @@ DOCUMENTS_SHARE = 0.4
 STEP = 10
 LONGEST_HISTORY = 200
 SHORTEST_PASSAGE = 100  # characters: less says nothing
-TAG = re.compile(r"\[+\s*unknown\s*\]+|</?\s*(passage|system|user|assistant)\b[^>\n]*>|<\|[a-z_]+\|>|\[/?INST\]|</?s>", re.IGNORECASE)
+
+# What models' templates part a conversation by. Ollama takes such words for its own marks wherever they stand, so whoever may write
+# them could speak as somebody else. Characters of the tags block are not seen by people, and read by models.
+MARKS = re.compile(
+    r"<[|｜][^<>|｜\n]{1,40}[|｜]>|</?(s|bos|eos|start_of_turn|end_of_turn|think|tool_call|tool_response)>|<</?SYS>>"
+    r"|\[/?(INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]|[\U000e0000-\U000e007f]",
+    re.IGNORECASE,
+)
+# In a passage also the marks that it stands in, the names of those who speak, and the word for having no answer (grounding.py).
+TAG = re.compile(r"\[+\s*unknown\s*\]+|</?\s*(passage|system|user|assistant)\b[^>\n]*>", re.IGNORECASE)
 
 # Before anything is learnt of a model: low, so that the first prompts are rather too short than cut by Ollama.
 USUAL_CHARACTERS_PER_TOKEN = 2.5
@@ -117,8 +126,8 @@ def _characters(options: ModelOptions, ratio: float, share: float) -> int:
 
 def _quoted(shown: Shown) -> str:
     """A passage in marks that its own text cannot end."""
-    text = _plain(TAG.sub("", shown.text)).strip()
-    place = " ".join(_plain(shown.place).replace('"', "'").replace("<", "").replace(">", "›").split())
+    text = _without(_plain(shown.text), MARKS, TAG).strip()
+    place = " ".join(_without(_plain(shown.place), MARKS).replace('"', "'").replace("<", "").replace(">", "›").split())
     return f'<passage source="{place}">\n{text}\n</passage>'
 
 
@@ -152,10 +161,20 @@ def _merged(turns: Sequence[Turn]) -> list[dict[str, str]]:
     for turn in turns:
         role = "user" if turn.direction == "in" else "assistant"
         if merged and merged[-1]["role"] == role:
-            merged[-1]["content"] += "\n" + _plain(turn.text)
+            merged[-1]["content"] += "\n" + _without(_plain(turn.text), MARKS)
         else:
-            merged.append({"role": role, "content": _plain(turn.text)})
+            merged.append({"role": role, "content": _without(_plain(turn.text), MARKS)})
     return merged
+
+
+def _without(text: str, *patterns: re.Pattern[str]) -> str:
+    """Also without what only becomes one of these once another is taken out of its middle."""
+    before = None
+    while text != before:
+        before = text
+        for pattern in patterns:
+            text = pattern.sub("", text)
+    return text
 
 
 def _plain(text: str) -> str:
