@@ -166,8 +166,15 @@ def figures(way: str, places: list[tuple[str, int]]) -> list:
 
 def fitting() -> None:
     documents, questions = read_set()
-    twin = Twin()
-    with desk(twin.embed) as context:
+    twin, known = Twin(), {}
+
+    def embed(texts: list[str]) -> list[list[float]]:
+        """Each question is put to a dozen businesses."""
+        if new := [text for text in texts if text not in known]:
+            known.update(zip(new, twin.embed(new), strict=True))
+        return [known[text] for text in texts]
+
+    with desk(embed) as context:
         businesses: dict[str, int] = {}
         for name, text in documents.items():
             if business_of(name) not in businesses:
