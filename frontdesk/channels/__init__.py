@@ -9,7 +9,7 @@ from importlib import import_module
 from os import PathLike
 from typing import Any, Protocol
 
-KINDS = {"cloud": "frontdesk.channels.cloud:CloudChannel"}
+KINDS = {"cloud": "frontdesk.channels.cloud:CloudChannel", "widget": "frontdesk.channels.widget:WidgetChannel"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +140,21 @@ class PersonChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class DetailsLeft:
+    """How a visitor of the web chat wants to be reached, as they wrote it into a form: nobody proved it."""
+
+    number_external_id: str
+    person: Person
+    external_id: str
+    at: float
+    text: str
+    name: str | None
+    email: str | None
+    phone: str | None
+    raw: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class MarketingPreference:
     """The customer's own switch for marketing: `stopped` True (stop) or False (resume)."""
 
@@ -178,6 +193,7 @@ Event = (
     | StatusChange
     | Echo
     | PersonChanged
+    | DetailsLeft
     | MarketingPreference
     | AccountEvent
     | Rejected

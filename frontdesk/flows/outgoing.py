@@ -10,7 +10,7 @@ from frontdesk.channels import Content
 from frontdesk.errors import FrontdeskError
 from frontdesk.flows import template_parts
 from frontdesk.flows.context import Context
-from frontdesk.store import contacts, messages, numbers, outbox, templates
+from frontdesk.store import contacts, messages, numbers, outbox, templates, widgets
 from frontdesk.store.conversations import Conversation
 from frontdesk.store.templates import Template
 
@@ -40,6 +40,9 @@ class Outgoing:
 
 def check(context: Context, db: sqlite3.Connection, conversation: Conversation, outgoing: Outgoing) -> None:
     """Raises CannotSend."""
+    channel = numbers.get(db, conversation.number_id).channel
+    if channel == widgets.CHANNEL and (words := context.channel(channel).refusal(outgoing.content)):
+        raise CannotSend("not_on_this_channel", words)
     if outgoing.content.kind == "template":
         return _check_template(db, conversation, outgoing.content)
     if (conversation.window_closes_at or 0) <= context.now():

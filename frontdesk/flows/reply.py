@@ -167,7 +167,7 @@ def ask(work: Work, watch_class: type[Watch] = Watch) -> tuple[list[dict[str, st
         asked = prompt.messages(work.client, turns, older, work.options, ratio, context.now(), share, shown=work.shown)
         try:
             with watch_class(work) as watch:
-                return asked, context.ollama.chat(asked, work.options, watch=watch.look)
+                return asked, context.ollama.chat(asked, work.options, **watch.listening())
         except ContextExceeded:
             if share == 0.5:
                 raise

@@ -28,6 +28,7 @@ from frontdesk.web.tags import tag_pages
 from frontdesk.web.templates import template_pages
 from frontdesk.web.thread import thread_pages
 from frontdesk.web.users import user_pages
+from frontdesk.web.widget import widget_endpoints
 
 
 PAGES = (
@@ -48,6 +49,7 @@ PAGES = (
     audience_pages,
     broadcast_pages,
     number_pages,
+    widget_endpoints,
     overview_pages,
     document_pages,
     rq_pages,
