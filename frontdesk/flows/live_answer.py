@@ -58,3 +58,8 @@ def changed(context: Context, conversation_id: int) -> None:
 def person_types(context: Context, conversation_id: int) -> None:
     if visitor := widgets.visitor_of(context.db, conversation_id):
         context.live.typing(visitor, "person")
+
+
+def visitor_is_typing(context: Context, conversation_id: int) -> bool:
+    visitor = widgets.visitor_of(context.db, conversation_id)
+    return bool(visitor) and context.live.visitor_is_typing(visitor)

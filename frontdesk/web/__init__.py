@@ -29,6 +29,7 @@ from frontdesk.web.templates import template_pages
 from frontdesk.web.thread import thread_pages
 from frontdesk.web.users import user_pages
 from frontdesk.web.widget import widget_endpoints
+from frontdesk.web.widget_pages import widget_pages
 
 
 PAGES = (
@@ -49,6 +50,7 @@ PAGES = (
     audience_pages,
     broadcast_pages,
     number_pages,
+    widget_pages,
     widget_endpoints,
     overview_pages,
     document_pages,
