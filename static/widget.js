@@ -77,7 +77,6 @@
     header button:hover { background: color-mix(in srgb, currentColor 16%, transparent); }
     header :focus-visible { outline-color: currentColor; }
     .scroll { flex: 1; min-height: 0; overflow-y: auto; overscroll-behavior: contain; padding: 16px; display: flex; flex-direction: column; }
-    .scroll > :first-child { margin-top: auto; }
     .log { display: flex; flex-direction: column; }
     .message { max-width: 84%; align-self: flex-start; margin-top: 10px; display: flex; flex-direction: column; align-items: flex-start; }
     .message.own { align-self: flex-end; align-items: flex-end; }
@@ -119,7 +118,7 @@
     .earlier { align-self: center; font-size: 13px; }
     .away-from-sight { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
     .shown .launcher, .shown .panel { position: static; margin: 0; } .shown { display: flex; flex-direction: column; align-items: flex-end; gap: 12px; }
-    .shown.start { align-items: flex-start; } .shown .panel { width: 100%; max-width: 380px; height: 520px; } .shown .launcher { position: relative; }
+    .shown.start { align-items: flex-start; } .shown .panel { width: 100%; max-width: 380px; height: 520px; } .shown .launcher { position: relative; inset: auto; }
     @media (max-width: 480px) {
       .all:not(.shown) .panel { inset: 0; width: auto; max-width: none; height: 100dvh; border-radius: 0; }
       .all:not(.shown).open .launcher { display: none; }
@@ -150,7 +149,7 @@
     ui.dots = make("div", { class: "dots", "aria-hidden": "true", hidden: true }, make("i"), make("i"), make("i"));
     ui.status = make("p", { class: "away-from-sight", role: "status" });
     ui.questions = make("div", { class: "questions" }, ...look.questions.map((words) => make("button", { type: "button", dir: "auto", onclick: () => ask(words) }, words)));
-    ui.away = make("p", { class: "away", hidden: look.open || !texts.away, dir: "auto" }, texts.away);
+    ui.away = make("p", { class: "away", hidden: (look.open && !preview) || !texts.away, dir: "auto" }, texts.away);
     ui.details = details();
     ui.note = make("p", { class: "note", role: "status", hidden: true });
     ui.text = make("textarea", { rows: 1, maxLength: 2000, placeholder: texts.placeholder, "aria-label": texts.placeholder, dir: "auto", enterkeyhint: "send", oninput: typed, onkeydown: onKey });
@@ -182,7 +181,7 @@
       if (status === 422) form.querySelector("[name=email]").focus();
     } }, make("p", { dir: "auto" }, texts.ask), field("name", "text", "name"), field("email", "email", "email"), field("phone", "tel", "tel"), wrong,
       make("div", { class: "row" }, make("button", { class: "fill" }, texts.send),
-        make("button", { class: "link", type: "button", onclick: () => { dismissedAsk = true; render(); ui.text.focus(); } }, "✕")));
+        make("button", { class: "link", type: "button", onclick: () => { dismissedAsk = true; render(); ui.text.focus(); } }, texts.later)));
   }
 
   // --- text: *bold*, _italic_, ~struck~, ```mono``` and addresses, as WhatsApp shows them ----------------------------------------
@@ -299,7 +298,7 @@
   function typed() {
     ui.text.style.height = "auto";
     ui.text.style.height = `${ui.text.scrollHeight + 2}px`;
-    if (!preview && kept.token && messages.length && Date.now() - typedAt > 3000) { typedAt = Date.now(); call("POST", "typing"); }
+    if (!preview && kept.token && messages.length && Date.now() - typedAt > 2500) { typedAt = Date.now(); call("POST", "typing"); }
   }
 
   // --- sending: what is written waits in the outbox, under an id of its own, until the server has it ---------------------------------
@@ -503,8 +502,6 @@
     const frame = document.querySelector(preview);
     const take = () => {
       look = JSON.parse(frame.dataset.look);
-      messages = [{ id: "1", from: "visitor", text: look.questions[0] || "…", at: 0 }, { id: "2", from: "bot", text: look.texts.greeting, at: 1, state: "read" }];
-      if (frame.dataset.empty !== undefined) messages = [];
       build();
       show(true, false);
     };

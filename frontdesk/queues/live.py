@@ -13,7 +13,7 @@ from frontdesk.queues.connection import Connection, RedisError
 log = logging.getLogger(__name__)
 
 WRITING_SECONDS = 20  # what a killed worker had begun is gone after so long
-TYPING_SECONDS = 6
+TYPING_SECONDS = 4
 
 
 class Live:
