@@ -27,6 +27,7 @@ from frontdesk.flows.first_run import DEMO_WIDGET
 from tests.stack import Stack, children_of
 
 CONNECTIONS = 8
+AT_ONCE = 10  # streams are opened so many at a time: pages have six threads of each process
 ANSWERS, PIECES_PER_SECOND = 20, 10
 WRITTEN = "The millet loaf keeps four days in a paper bag, and it freezes very well indeed. " * 8
 
@@ -75,13 +76,11 @@ class Streams:
         self.port = int(stack.web_url.rpartition(":")[2])
         self.stack, self.writers, self.readers = stack, [], []
         self.visitors: list[str] = []
-        self.open, self.heard = 0, []
+        self.heard: list[float] = []
 
     async def begin(self, count: int) -> None:
-        for first in range(0, count, 50):
-            await asyncio.gather(*(self._one(place) for place in range(first, min(first + 50, count))))
-        while self.open < count:
-            await asyncio.sleep(0.05)
+        for first in range(0, count, AT_ONCE):
+            await asyncio.gather(*(self._one(place) for place in range(first, min(first + AT_ONCE, count))))
 
     async def _one(self, place: int) -> None:
         token = visitors.issue(self.stack.settings, DEMO_WIDGET, time.time())
@@ -92,9 +91,11 @@ class Streams:
         )
         self.visitors.append(token.partition(".")[0])
         self.writers.append(writer)
-        self.readers.append(asyncio.create_task(self._read(reader)))
+        opened = asyncio.Event()
+        self.readers.append(asyncio.create_task(self._read(reader, opened)))
+        await asyncio.wait_for(opened.wait(), 30)
 
-    async def _read(self, reader: asyncio.StreamReader) -> None:
+    async def _read(self, reader: asyncio.StreamReader, opened: asyncio.Event) -> None:
         while line := await reader.readline():
             if line.startswith(b"HTTP/1.1") and b" 200 " not in line:
                 raise SystemExit(f"a stream was refused: {line.decode()}")
@@ -102,7 +103,7 @@ class Streams:
                 continue
             event = json.loads(line[6:])
             if event["type"] == "open":
-                self.open += 1
+                opened.set()
             elif event["type"] == "writing" and event["text"]:
                 self.heard.append((time.time() - float(event["text"].partition(" ")[0])) * 1000)
 

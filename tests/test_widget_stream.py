@@ -135,3 +135,18 @@ def test_a_web_process_that_ends_closes_its_streams_so_that_pages_come_again(sta
             return True
 
     wait_for(is_closed)
+
+
+def test_a_worker_that_dies_while_it_writes_leaves_one_answer(stack):
+    stack.ollama.reset()
+    stack.ollama.behave(tokens_per_second=5)
+    chat = Chat(stack).listen()
+    chat.write("Please tell me slowly what you have today, and what it costs, and when you close")
+    wait_for(lambda: any(event["type"] == "writing" and event["text"] for event in chat.events()))
+    stack.kill("default")
+    stack.ollama.reset()
+    wait_for(lambda: any(line["from"] == "bot" for line in chat.messages()), 40)
+    wait_for(lambda: chat.events()[-1] == {"type": "changed"})
+    time.sleep(2)  # a second answer would be here by now
+    assert [line["from"] for line in chat.messages()] == ["visitor", "bot"]
+    assert chat.session.get(f"{chat.url}/messages", timeout=10).json()["writing"] == ""

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 
 from frontdesk.flows import visitors
 from frontdesk.flows.context import Context
-from frontdesk.queues import RedisError
 from frontdesk.web.streams import Streams
 from frontdesk.web.widget import Refused, admitted, visitor_of_token
 
@@ -52,10 +51,7 @@ class StreamDoor:
         headers = {"Sec-Fetch-Site": environ.get("HTTP_SEC_FETCH_SITE")}
         admitted(self.context, key, environ.get("HTTP_ORIGIN"), own, headers)
         visitor, _ = visitor_of_token(self.context, key, environ.get("HTTP_AUTHORIZATION"))
-        try:
-            wait_seconds = visitors.asks(self.context, visitor, environ.get("REMOTE_ADDR") or "unknown")
-        except RedisError:
-            raise Refused(503, "try_again", "Nothing is live just now.", retry_after=5) from None
+        wait_seconds = visitors.asks(self.context, visitor, environ.get("REMOTE_ADDR") or "unknown")
         if wait_seconds:
             raise Refused(429, "too_many_requests", "That is too quick; wait a moment.", retry_after=wait_seconds)
         if "gunicorn.socket" not in environ:
