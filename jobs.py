@@ -7,7 +7,7 @@ from functools import cache
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import audience, broadcasting, callbacks, document_reading, document_work, early, embedding, firing, inbound, knowledge, media
+from frontdesk.flows import audience, broadcasting, callbacks, document_reading, document_work, early, embedding, firing, inbound, knowledge, media, receiving
 from frontdesk.flows import model_away, reply as replying, sending, suggest as suggesting, sweep as sweeping
 from frontdesk.flows import templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
@@ -96,6 +96,11 @@ def fetch_media(media_id: int) -> None:
     found = media.fetch(context(), media_id)
     if found and found.state != "wanted":
         context().queues.send(outbox.waiting_for(context().db, media_id))
+
+
+def receive_files() -> None:
+    """bulk · what customers sent besides text is fetched and read."""
+    receiving.serve(context())
 
 
 def broadcasts() -> None:

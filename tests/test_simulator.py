@@ -325,11 +325,11 @@ def test_a_file_too_large_for_its_kind_of_message_is_refused(simulator):
 def test_a_customer_s_picture_is_a_webhook_with_a_media_id(simulator, receiver):
     client = proxied(simulator.url)
     form = {"file": (io.BytesIO(b"\x89PNG picture"), "cake.png"), "from": "4915112345", "caption": "this one"}
-    assert client.post("/simulator/api/pictures", data=form).status_code == 200
+    assert client.post("/simulator/api/files", data=form).status_code == 200
     [value] = wait_for(receiver.values)
     image = value["messages"][0]["image"]
     assert (value["messages"][0]["type"], image["caption"]) == ("image", "this one")
-    shown = client.get(f"/simulator/api/pictures/{image['id']}")
+    shown = client.get(f"/simulator/api/files/{image['id']}")
     assert (shown.data, shown.mimetype) == (b"\x89PNG picture", "image/png")
 
 

@@ -33,7 +33,7 @@ DOCUMENTS_SHARE = 0.4
 STEP = 10
 LONGEST_HISTORY = 200
 SHORTEST_PASSAGE = 100  # characters: less says nothing
-TAG = re.compile(r"</?\s*(passage|system|user|assistant)\b[^>\n]*>|<\|[a-z_]+\|>|\[/?INST\]|</?s>", re.IGNORECASE)
+TAG = re.compile(r"</?\s*(passage|document|system|user|assistant)\b[^>\n]*>|<\|[a-z_]+\|>|\[/?INST\]|</?s>", re.IGNORECASE)
 
 # Before anything is learnt of a model: low, so that the first prompts are rather too short than cut by Ollama.
 USUAL_CHARACTERS_PER_TOKEN = 2.5
@@ -103,10 +103,19 @@ def _characters(options: ModelOptions, ratio: float, share: float) -> int:
 
 
 def _quoted(shown: Shown) -> str:
-    """A passage in marks that its own text cannot end."""
-    text = _plain(TAG.sub("", shown.text)).strip()
-    place = " ".join(_plain(shown.place).replace('"', "'").replace("<", "").replace(">", "›").split())
-    return f'<passage source="{place}">\n{text}\n</passage>'
+    return in_marks("passage", shown.place, shown.text)
+
+
+def in_marks(kind: str, source: str, text: str) -> str:
+    """A passage or a document in marks that its own text cannot end."""
+    text = _plain(TAG.sub("", text)).strip()
+    source = " ".join(_plain(source).replace('"', "'").replace("<", "").replace(">", "›").split())
+    return f'<{kind} source="{source}">\n{text}\n</{kind}>'
+
+
+def room_for_documents(options: ModelOptions, characters_per_token: float | None, share: float = 1.0) -> int:
+    """Characters that a conversation's documents may take of a prompt."""
+    return int(_characters(options, characters_per_token or USUAL_CHARACTERS_PER_TOKEN, share) * DOCUMENTS_SHARE)
 
 
 def constant_part(client: Client) -> str:

@@ -12,7 +12,7 @@ import uuid
 
 from frontdesk import queues
 from frontdesk.errors import ContextExceeded, ModelAway, ModelError, ModelMissing
-from frontdesk.flows import prompt, retrieval
+from frontdesk.flows import files_told, prompt, retrieval
 from frontdesk.flows.context import Context
 from frontdesk.flows.formatting import whatsapp_text
 from frontdesk.flows.model_away import (
@@ -92,8 +92,9 @@ def answer(context: Context, conversation_id: int, *, may_ask: bool = True) -> N
         ring_for_the_rest(work)
         return
     try:
-        asked, completion = ask(work)
-        text = whatsapp_text(completion.text)
+        fixed = files_told.fixed_answer(work)
+        asked, completion = ask(work) if fixed is None else ([], None)
+        text = whatsapp_text(completion.text) if completion else fixed
     except NewerMessage:
         begin_anew(work)
     except HandedBack:
@@ -113,6 +114,9 @@ def answer(context: Context, conversation_id: int, *, may_ask: bool = True) -> N
         log.exception("the answer in conversation %s failed", work.id)
         try_again_or_ask_person(work, ModelError(f"a fault in Frontdesk: {type(error).__name__}"))
     else:
+        if completion is None:
+            keep(work, text)
+            return
         keep(work, text, completion.prompt_seconds + completion.output_seconds)
         learn(work, asked, completion)
 
@@ -120,8 +124,8 @@ def answer(context: Context, conversation_id: int, *, may_ask: bool = True) -> N
 def _ring_if_owed_later(context: Context, conversation_id: int) -> None:
     conversation = conversations.get(context.db, conversation_id)
     if conversation and conversation.waiting_since is not None and conversation.claim_owner is None:
-        if conversation.state == "bot" and conversation.reply_due_at > context.now():
-            context.bells.reply_at({conversation_id: conversation.reply_due_at})
+        if conversation.state == "bot" and conversation.answer_due_at > context.now():
+            context.bells.reply_at({conversation_id: conversation.answer_due_at})
 
 
 def begin(context: Context, conversation: Conversation, owner: str) -> Work | None:
@@ -155,22 +159,33 @@ def begin(context: Context, conversation: Conversation, owner: str) -> Work | No
 
 
 def ask(work: Work, watch_class: type[Watch] = Watch) -> tuple[list[dict[str, str]], Completion]:
-    """The prompt that was answered, and the answer. A prompt that is too long after all is halved once."""
+    """The prompt that was answered, and the answer. A prompt that is too long after all is halved once, one whose pictures the model
+    chokes on is asked without them.
+    """
     context = work.context
     before, older = messages.history(context.db, work.id, prompt.LONGEST_HISTORY)
     turns = [*before, *(Turn(message.id, "in", message.text) for message in work.waiting)]
     ratio = models.get(context.db, context.settings.ollama_host, work.options.model).characters_per_token
+    shown = files_told.pictures(context, [message.id for message in work.waiting], work.options.model)
     with watch_class(work) as watch:
         found = retrieval.shown(context, work.client.id, turns, len(work.waiting), watch=watch.look)
-    for share in (1.0, 0.5):
+    share, blind = 1.0, False
+    while True:
         work.shown = prompt.fitting(found, work.client, work.options, ratio, share)
-        asked = prompt.messages(work.client, turns, older, work.options, ratio, context.now(), share, shown=work.shown)
+        told = files_told.told(context, turns, work.options, ratio, share, blind=blind)
+        asked = prompt.messages(work.client, told, older, work.options, ratio, context.now(), share, shown=work.shown)
+        asked = asked if blind else files_told.with_pictures(asked, shown)
         try:
             with watch_class(work) as watch:
                 return asked, context.ollama.chat(asked, work.options, watch=watch.look)
         except ContextExceeded:
             if share == 0.5:
                 raise
+            share = 0.5
+        except ModelError as error:
+            if blind or not shown or not files_told.is_of_pictures(error):
+                raise
+            blind = True
 
 
 # --- what came of it --------------------------------------------------------------------------------------------------------
@@ -216,7 +231,9 @@ def learn(work: Work, asked: list[dict[str, str]], completion: Completion) -> No
     """The model answers, how long its tokens are and, every few seconds, how quick it is."""
     context, host, model = work.context, work.context.settings.ollama_host, work.options.model
     known, now = models.get(context.db, host, model), context.now()
-    ratio = prompt.learnt_ratio(asked, completion.prompt_tokens, known.characters_per_token)
+    ratio = known.characters_per_token
+    if not any("images" in message for message in asked):  # whose tokens no characters stand for
+        ratio = prompt.learnt_ratio(asked, completion.prompt_tokens, ratio)
     models.answered(context.db, host, model, now, ratio)
     if abs(now - known.updated_at) >= MEASURED_EVERY_SECONDS:
         models.took(context.db, host, model, completion.prompt_seconds + completion.output_seconds, completion.tokens_per_second, now)

@@ -5,7 +5,7 @@ import sqlite3
 
 from frontdesk import queues
 from frontdesk.errors import ContextExceeded, ModelError
-from frontdesk.flows import prompt, retrieval
+from frontdesk.flows import files_told, prompt, retrieval
 from frontdesk.flows.context import Context
 from frontdesk.flows.formatting import whatsapp_text
 from frontdesk.flows.model_away import model_options
@@ -70,7 +70,8 @@ def _ask(context: Context, suggestion: suggestions.Suggestion) -> str:
     found = retrieval.shown(context, client.id, turns, waiting, watch=stop_when_told)
     for share in (1.0, 0.5):
         shown = prompt.fitting(found, client, options, ratio, share)
-        asked = prompt.messages(client, turns, older, options, ratio, context.now(), share, hint=suggestion.hint, shown=shown)
+        told = files_told.told(context, turns, options, ratio, share, blind=True)
+        asked = prompt.messages(client, told, older, options, ratio, context.now(), share, hint=suggestion.hint, shown=shown)
         try:
             return whatsapp_text(context.ollama.chat(asked, options, watch=stop_when_told).text)
         except ContextExceeded:

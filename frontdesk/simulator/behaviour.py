@@ -28,7 +28,8 @@ class Behaviour:
     `lose_answers`: the next N messages are accepted and the connection is cut without an answer; `lose_answer_rate` (0–1) the same
     by chance. `accept_delay_seconds`: the answer comes so much later. `fail_statuses`: [{"code", "times"?}] accepted messages that
     fail by a status. `limits`: 80 a second for each number and Meta's pair limit are held. `duplicate_webhooks`: every customer's
-    webhook is posted so many times more.
+    webhook is posted so many times more. `download_ms` of every download of a customer's file; `expired_addresses`: the next N addresses
+    of such files are over when they are used.
     """
 
     latency_ms: float = 0
@@ -46,6 +47,8 @@ class Behaviour:
     windows: bool = True
     subscribed: bool = True
     duplicate_webhooks: int = 0
+    download_ms: float = 0
+    expired_addresses: int = 0
     statuses: Statuses = field(default_factory=Statuses)
 
     def change(self, changes: dict[str, Any]) -> None:
@@ -89,6 +92,12 @@ class Behaviour:
             self.lose_answers -= 1
             return True
         return random.random() < self.lose_answer_rate
+
+    def address_is_over(self) -> bool:
+        if self.expired_addresses > 0:
+            self.expired_addresses -= 1
+            return True
+        return False
 
 
 def _set(target: Any, changes: dict[str, Any]) -> None:

@@ -35,6 +35,8 @@ class Client:
     persona: str = ""
     language: str = ""
     temperature: float | None = None
+    image_text: str = ""
+    voice_text: str = ""
     stop_text: str = ""
     start_text: str = ""
 
@@ -64,6 +66,8 @@ def get(db: sqlite3.Connection, client_id: int, settings: Settings) -> Client:
         persona=row["persona"],
         language=row["language"],
         temperature=row["temperature"],
+        image_text=row["image_text"],
+        voice_text=row["voice_text"],
         stop_text=row["stop_text"],
         start_text=row["start_text"],
     )
@@ -133,7 +137,7 @@ CHANGEABLE = (
     "name", "time_zone", "model", "temperature", "quiet_seconds", "longest_wait_seconds", "stale_after_minutes",
     "patience_seconds", "answer_after_holding", "holding_text", "apology_text", "pause_hours", "person_words", "person_text",
     "away_text", "hours", "wait_threshold_seconds", "wait_text", "persona", "language", "region",
-    "stop_text", "start_text",
+    "stop_text", "start_text", "image_text", "voice_text",
 )  # fmt: skip
 
 

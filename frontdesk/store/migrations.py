@@ -1112,6 +1112,37 @@ def m022_callbacks(db: Database) -> None:
     )
 
 
+@migrations()
+def m029_received_files(db: Database) -> None:
+    """What customers send besides text: fetched, read, and shown on the desk. The file itself is in `media`, as those for sending."""
+    _statements(
+        db,
+        """
+        CREATE TABLE received_files (
+            message_id INTEGER PRIMARY KEY REFERENCES messages ON DELETE CASCADE,
+            state TEXT NOT NULL CHECK (state IN ('wanted', 'fetched', 'done', 'failed')),
+            text TEXT,
+            error_code TEXT,
+            error_words TEXT,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            due_at REAL,
+            lease_owner TEXT,
+            lease_expires_at REAL,
+            created_at REAL NOT NULL
+        );
+        CREATE INDEX received_files_open ON received_files (message_id) WHERE state IN ('wanted', 'fetched');
+
+        -- so long the answer waits for files that are still being fetched and read
+        ALTER TABLE conversations ADD COLUMN files_until REAL;
+
+        ALTER TABLE clients ADD COLUMN image_text TEXT NOT NULL
+            DEFAULT 'Thank you for the picture. I cannot look at it here: please tell me in a few words what it is about.';
+        ALTER TABLE clients ADD COLUMN voice_text TEXT NOT NULL
+            DEFAULT 'Thank you for your message. I cannot listen to it here: please write to me what it is about.'
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""
