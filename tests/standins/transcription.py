@@ -7,6 +7,7 @@ one again and again: a text, an HTTP status to refuse with, or a function of the
 import json
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,11 +51,12 @@ class Transcriptions:
                 answer = answer(asked) if callable(answer) else answer
                 refused = isinstance(answer, int)
                 data = json.dumps({"error": {"message": "refused"}} if refused else {"text": answer}).encode()
-                self.send_response(answer if refused else 200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
+                with suppress(ConnectionError):  # whoever asked may be gone
+                    self.send_response(answer if refused else 200)
+                    self.send_header("Content-Type", "application/json")
+                    self.send_header("Content-Length", str(len(data)))
+                    self.end_headers()
+                    self.wfile.write(data)
 
             def log_message(self, *_):
                 pass
