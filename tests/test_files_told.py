@@ -21,8 +21,8 @@ from tests.test_receiving import FILES, PICTURE, VOICE, file_comes, graph, liste
 from tests.test_reply import inbound_states, outbound
 from tests.test_suggest import ANA
 
-IMAGE_TEXT = "Thank you for the picture. I cannot look at it here: please tell me in a few words what it is about."
-VOICE_TEXT = "Thank you for your message. I cannot listen to it here: please write to me what it is about."
+IMAGE_TEXT = "Thank you. I cannot look at pictures and videos here: please tell me in a few words what it is about."
+VOICE_TEXT = "Thank you. I cannot listen to voice messages here: please write to me what it is about."
 
 
 @pytest.fixture
@@ -288,3 +288,55 @@ def test_the_client_s_own_texts_are_used(context, graph, db):
     file_comes(context)
     answer(context)
     assert outbound(context) == ["No pictures, please."]
+
+
+# --- what is neither text nor a file ------------------------------------------------------------------------------------------
+
+
+def reacts(context, emoji: str, to: str) -> None:
+    message = {**webhooks.text(at=context.now()), "type": "reaction", "reaction": {"message_id": to, "emoji": emoji}}
+    del message["text"]
+    receive(context, webhooks.texts(message))
+
+
+def told_before(model) -> list[str]:
+    return [message["content"] for message in model.chats[-1]["body"]["messages"] if message["role"] == "user"]
+
+
+def test_a_reaction_reaches_the_model_with_what_it_is_to_and_is_answered_by_nothing(context, model, db):
+    model.enqueue("Shall I keep a bread for you?")
+    writes(context, "Is there any bread left?")
+    answer(context)
+    db.execute("UPDATE messages SET external_id = 'wamid.asked', state = 'sent' WHERE direction = 'out'")
+    reacts(context, "👎", "wamid.asked")
+    reacts(context, "👍", "wamid.asked")
+    answer(context)
+    assert len(model.chats) == 1
+    writes(context, "At five.")
+    answer(context)
+    assert told_before(model) == ["Is there any bread left?", '[reaction: 👍 to: "Shall I keep a bread for you?"]\nAt five.']
+
+
+def test_a_reaction_that_was_taken_back_reaches_nobody(context, model):
+    for emoji in ("👍", ""):
+        reacts(context, emoji, "wamid.unknown")
+    writes(context, "Hello")
+    answer(context)
+    assert told_before(model) == ["Hello"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "words"),
+    [
+        ("location", {"latitude": 52.5, "longitude": 13.4, "name": "Old town"}, "[location: Old town (52.5, 13.4)]"),
+        ("contacts", [{"name": {"formatted_name": "Ben"}, "phones": [{"phone": "+49 151 1"}]}], "[contact: Ben, +49 151 1]"),
+        ("order", {"product_items": [{"product_retailer_id": "rye", "quantity": 2, "item_price": 4.2, "currency": "EUR"}]},
+         "[order]\n2 × rye at 4.2 EUR\ntotal 8.4 EUR"),
+    ],
+)  # fmt: skip
+def test_places_contacts_and_orders_reach_the_model_as_words(context, model, kind, content, words):
+    message = {**webhooks.text(at=context.now()), "type": kind, kind: content}
+    del message["text"]
+    receive(context, webhooks.texts(message))
+    answer(context)
+    assert asked(model)["content"] == words

@@ -377,6 +377,20 @@ def test_asked_to_stop_it_gives_back_what_it_has(context, graph, clock):
     assert received(context, message_id).state == "wanted"
 
 
+def test_a_message_that_is_deleted_while_its_file_is_fetched_leaves_nothing(context, graph, db, settings):
+    message_id = file_comes(context)
+
+    def delete(connection):
+        db.execute("UPDATE conversations SET last_message_id = NULL")
+        db.execute("DELETE FROM messages WHERE id = ?", (message_id,))
+        return answer(200, PICTURE)(connection)
+
+    graph.serve(delete)
+    serve(context)
+    assert received(context, message_id) is None and on_disk(settings) == []
+    assert db.execute("SELECT COUNT(*) FROM media").fetchone()[0] == 0
+
+
 # --- hearing ----------------------------------------------------------------------------------------------------------------
 
 

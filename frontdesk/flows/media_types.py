@@ -110,7 +110,7 @@ def received(kind: str, head: bytes, filename: str) -> str:
     if kind == "document":
         return found if any(found in limit.types for limit in LIMITS.values()) else UNKNOWN
     if not _RECEIVED[kind](found):
-        raise MediaRefused("type_mismatch", f"{LIMITS[kind].named} was announced, and the file is {'another kind of file' if ' ' in found else found or 'unknown'}")
+        raise MediaRefused("type_mismatch", f"it came as {LIMITS[kind].named}, and its content is something else")
     return found.partition(" ")[0]
 
 

@@ -100,6 +100,8 @@ def _begin(context: Context, owner: str, most: int) -> list[threading.Thread]:
 def receive(context: Context, file: ReceivedFile) -> None:
     """One attempt at what this file needs next, and then at what it needs after that."""
     origin = rows.origin(context.db, file.message_id)
+    if origin is None:
+        return
     try:
         if file.attempts > MOST_ATTEMPTS:
             _over(context, file, origin, rows.failed if file.state == "wanted" else rows.unread, "given_up", "every attempt ended with its process")
@@ -215,10 +217,10 @@ def _when_number_is_back(context: Context, file: ReceivedFile, origin: Origin, e
 # --- reading ------------------------------------------------------------------------------------------------------------------
 
 
-def _read(context: Context, file: ReceivedFile, origin: Origin, owner: str | None) -> None:
+def _read(context: Context, file: ReceivedFile | None, origin: Origin | None, owner: str | None) -> None:
     """What is said in a sound, or what a document says; of everything else there is nothing to read."""
-    if file.state != "fetched" or file.lease_owner != owner:
-        return
+    if file is None or file.state != "fetched" or file.lease_owner != owner:
+        return  # postponed, over, deleted, or another's
     kept = media_rows.get(context.db, origin.media_id)
     path = Path(media.path(context, kept))
     try:
@@ -283,6 +285,8 @@ def _no_longer_waited_for(db: sqlite3.Connection, conversation_id: int) -> None:
 
 def _again(context: Context, file: ReceivedFile, origin: Origin, words: str, pauses: tuple[float, ...]) -> None:
     known = rows.get(context.db, file.message_id)
+    if known is None:
+        return
     if known.attempts <= len(pauses):
         rows.later(context.db, file, context.now() + pauses[known.attempts - 1], words)
     elif known.state == "wanted":

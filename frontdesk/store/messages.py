@@ -211,17 +211,24 @@ def seconds_to_a_person(db: sqlite3.Connection, client_id: int, limit: int = 20)
 def history(db: sqlite3.Connection, conversation_id: int, limit: int) -> tuple[list[Turn], int]:
     """The newest `limit` messages before those that wait, in the order they came, and how many older ones there are.
 
-    Left out: what was taken back, reactions and system notes (they answer nothing), and what never went out.
+    Left out: what was taken back, system notes (they answer nothing), and what never went out. A customer's reaction stands with
+    what it is to, the newest to each message alone: a thumb up may be the answer to a question.
     """
     which = """
-        conversation_id = ? AND revoked_at IS NULL AND text <> '' AND group_id IS NULL
-        AND kind NOT IN ('reaction', 'system', 'unsupported') AND state NOT IN ('waiting', 'failed', 'withdrawn')
+        this.conversation_id = ? AND revoked_at IS NULL AND text <> '' AND group_id IS NULL
+        AND kind NOT IN ('system', 'unsupported') AND state NOT IN ('waiting', 'failed', 'withdrawn')
         AND COALESCE(purpose, '') <> 'holding'
+        AND (kind <> 'reaction' OR (direction = 'in' AND text <> '[reaction removed]' AND NOT EXISTS (
+            SELECT 1 FROM messages AS later WHERE later.conversation_id = this.conversation_id AND later.id > this.id
+                AND later.kind = 'reaction' AND later.direction = 'in' AND later.reply_to_external_id IS this.reply_to_external_id)))
     """
-    count = db.execute(f"SELECT COUNT(*) FROM messages WHERE {which}", (conversation_id,)).fetchone()[0]
+    count = db.execute(f"SELECT COUNT(*) FROM messages AS this WHERE {which}", (conversation_id,)).fetchone()[0]
     rows = db.execute(
         f"""
-        SELECT id, direction, text FROM messages WHERE {which}
+        SELECT id, direction, CASE WHEN kind <> 'reaction' THEN text ELSE COALESCE((
+            SELECT replace(this.text, ']', ' to: "' || substr(reacted.text, 1, 120) || '"]') FROM messages AS reacted
+            WHERE reacted.number_id = this.number_id AND reacted.external_id = this.reply_to_external_id), text) END
+        FROM messages AS this WHERE {which}
         ORDER BY id DESC LIMIT ?
         """,
         (conversation_id, limit),

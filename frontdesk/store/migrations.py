@@ -1136,9 +1136,9 @@ def m029_received_files(db: Database) -> None:
         ALTER TABLE conversations ADD COLUMN files_until REAL;
 
         ALTER TABLE clients ADD COLUMN image_text TEXT NOT NULL
-            DEFAULT 'Thank you for the picture. I cannot look at it here: please tell me in a few words what it is about.';
+            DEFAULT 'Thank you. I cannot look at pictures and videos here: please tell me in a few words what it is about.';
         ALTER TABLE clients ADD COLUMN voice_text TEXT NOT NULL
-            DEFAULT 'Thank you for your message. I cannot listen to it here: please write to me what it is about.'
+            DEFAULT 'Thank you. I cannot listen to voice messages here: please write to me what it is about.'
         """,
     )
 

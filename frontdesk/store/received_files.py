@@ -68,7 +68,8 @@ def of_messages(db: sqlite3.Connection, message_ids: Iterable[int]) -> dict[int,
     return {row["message_id"]: ReceivedFile(*row) for row in rows}
 
 
-def origin(db: sqlite3.Connection, message_id: int) -> Origin:
+def origin(db: sqlite3.Connection, message_id: int) -> Origin | None:
+    """None where the message was deleted meanwhile."""
     row = db.execute(
         """
         SELECT conversation_id, number_id, client_id, kind, state, media, media_id
@@ -76,7 +77,7 @@ def origin(db: sqlite3.Connection, message_id: int) -> Origin:
         """,
         (message_id,),
     ).fetchone()
-    return Origin(**{**dict(row), "media": Media(**json.loads(row["media"]))})
+    return Origin(**{**dict(row), "media": Media(**json.loads(row["media"]))}) if row else None
 
 
 def is_due(db: sqlite3.Connection, now: float, lease_seconds: float) -> bool:
