@@ -166,13 +166,13 @@ def ask(work: Work, watch_class: type[Watch] = Watch) -> tuple[list[dict[str, st
     before, older = messages.history(context.db, work.id, prompt.LONGEST_HISTORY)
     turns = [*before, *(Turn(message.id, "in", message.text) for message in work.waiting)]
     ratio = models.get(context.db, context.settings.ollama_host, work.options.model).characters_per_token
-    shown = files_told.pictures(context, [message.id for message in work.waiting], work.options.model)
+    shown = files_told.pictures(context, work.conversation, [message.id for message in work.waiting], work.options.model)
     with watch_class(work) as watch:
         found = retrieval.shown(context, work.client.id, turns, len(work.waiting), watch=watch.look)
     share, blind = 1.0, False
     while True:
         work.shown = prompt.fitting(found, work.client, work.options, ratio, share)
-        told = files_told.told(context, turns, work.options, ratio, share, blind=blind)
+        told = files_told.told(context, work.conversation, turns, work.options, ratio, share, blind=blind)
         asked = prompt.messages(work.client, told, older, work.options, ratio, context.now(), share, shown=work.shown)
         asked = asked if blind else files_told.with_pictures(asked, shown)
         try:

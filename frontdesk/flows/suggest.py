@@ -70,7 +70,7 @@ def _ask(context: Context, suggestion: suggestions.Suggestion) -> str:
     found = retrieval.shown(context, client.id, turns, waiting, watch=stop_when_told)
     for share in (1.0, 0.5):
         shown = prompt.fitting(found, client, options, ratio, share)
-        told = files_told.told(context, turns, options, ratio, share, blind=True)
+        told = files_told.told(context, conversation, turns, options, ratio, share, blind=True)
         asked = prompt.messages(client, told, older, options, ratio, context.now(), share, hint=suggestion.hint, shown=shown)
         try:
             return whatsapp_text(context.ollama.chat(asked, options, watch=stop_when_told).text)

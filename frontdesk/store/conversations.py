@@ -39,6 +39,7 @@ class Conversation:
     resumes_at: float | None
     told_wait_at: float | None
     files_until: float | None
+    has_files: int
 
     @property
     def answer_due_at(self) -> float | None:

@@ -1134,6 +1134,8 @@ def m029_received_files(db: Database) -> None:
 
         -- so long the answer waits for files that are still being fetched and read
         ALTER TABLE conversations ADD COLUMN files_until REAL;
+        -- most conversations never hold a file, and then nobody looks for any
+        ALTER TABLE conversations ADD COLUMN has_files INTEGER NOT NULL DEFAULT 0;
 
         ALTER TABLE clients ADD COLUMN image_text TEXT NOT NULL
             DEFAULT 'Thank you. I cannot look at pictures and videos here: please tell me in a few words what it is about.';

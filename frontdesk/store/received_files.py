@@ -54,6 +54,7 @@ _COLUMNS = ", ".join(field.name for field in fields(ReceivedFile))
 
 def want(db: sqlite3.Connection, message_id: int, now: float) -> None:
     db.execute("INSERT INTO received_files (message_id, state, created_at) VALUES (?, 'wanted', ?)", (message_id, now))
+    db.execute("UPDATE conversations SET has_files = 1 WHERE id = (SELECT conversation_id FROM messages WHERE id = ?)", (message_id,))
 
 
 def get(db: sqlite3.Connection, message_id: int) -> ReceivedFile | None:
