@@ -14,7 +14,7 @@ from datetime import datetime
 from crontab import CronTab
 from rq_scheduler import Scheduler
 
-from frontdesk import queues
+from frontdesk import logs, queues
 from frontdesk import settings as settings_module
 from frontdesk.settings import Settings
 from frontdesk.store import installation
@@ -134,8 +134,7 @@ class Bellringer(Scheduler):
 def main() -> None:
     settings = settings_module.load()
     installation.hold(settings)
-    logging.basicConfig(level=settings.log_level.upper(), format="%(message)s")
-    logging.getLogger("rq_scheduler").setLevel(logging.ERROR)
+    logs.configure(settings, "scheduler")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     connection = queues.connect(settings.redis_address)

@@ -9,6 +9,7 @@ import sqlite3
 from collections import Counter
 from dataclasses import dataclass, field
 
+from frontdesk import logs
 from frontdesk.channels import (
     AccountEvent,
     Echo,
@@ -21,11 +22,11 @@ from frontdesk.channels import (
     Rejected,
     StatusChange,
 )
-from frontdesk.flows import opting_out, receiving, sending, take_over, templates
+from frontdesk.flows import opting_out, reach, receiving, sending, take_over, templates
 from frontdesk.flows.context import Context
 from frontdesk.flows.person_words import asks_for_person
 from frontdesk.queues import InboxEntry
-from frontdesk.store import clients, contacts, conversations, events, messages, numbers
+from frontdesk.store import clients, contacts, conversations, events, messages, numbers, opt_outs
 from frontdesk.store.database import savepoint, transaction
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,8 @@ def drain(context: Context) -> int:
         consequences = Consequences()
         with transaction(context.db) as db:
             for entry in entries:
-                _record(context, db, entry, consequences)
+                with logs.about(entry.origin):
+                    _record(context, db, entry, consequences)
         ring(context, consequences)
         context.inbox.delete(entries)
         count += len(entries)
@@ -132,6 +134,7 @@ def _record_event(
     if isinstance(event, AccountEvent):
         events.keep_account_event(db, entry.origin, number.id if number else None, event, entry.received_at)
         consequences.templates_changed |= templates.record_event(db, event)
+        reach.record_event(db, event, entry.received_at)
         return
     if not number:
         reason = f"unknown phone_number_id {event.number_external_id}"
@@ -147,6 +150,8 @@ def _message(context, db, number: numbers.Number, event: InboundMessage, receive
     added = messages.add_inbound(
         db, conversation_id, number.id, event, "waiting" if waits else "noted", written_at, received_at
     )
+    if added:
+        log.info("message %s came in, conversation %s", added, conversation_id)
     if added and event.group_id is None:
         client = clients.get(db, number.client_id, context.settings)
         conversations.customer_wrote(
@@ -246,7 +251,10 @@ def _person_changed(context, db, number, event: PersonChanged, received_at, cons
 
 def _preference(context, db, number, event: MarketingPreference, received_at, consequences) -> None:
     contact_id = contacts.resolve(db, number.client_id, event.person, received_at)
-    contacts.set_marketing(db, contact_id, event.stopped, _when(event.at, received_at))
+    if event.stopped:
+        opt_outs.put(db, contact_id, number.id, _when(event.at, received_at))
+    else:
+        opt_outs.take_back(db, contact_id, number.id)
 
 
 _HANDLERS = {

@@ -10,7 +10,7 @@ from frontdesk.channels import Content
 from frontdesk.errors import FrontdeskError
 from frontdesk.flows import template_parts
 from frontdesk.flows.context import Context
-from frontdesk.store import contacts, messages, numbers, outbox, templates
+from frontdesk.store import messages, numbers, opt_outs, outbox, templates
 from frontdesk.store.conversations import Conversation
 from frontdesk.store.templates import Template
 
@@ -92,5 +92,5 @@ def _check_template(db: sqlite3.Connection, conversation: Conversation, content:
     template = known_template(db, conversation.number_id, name, content.body["language"]["code"])
     if obstacle := template_parts.obstacle(template):
         raise CannotSend("template_unusable", f"The template {name}: {obstacle}", "name")
-    if template.category == "MARKETING" and contacts.wants_no_marketing(db, conversation.contact_id):
+    if template.category == "MARKETING" and opt_outs.wants_none(db, conversation.contact_id, conversation.number_id):
         raise CannotSend("opted_out", "This customer wants no marketing, and the template is of that category.")

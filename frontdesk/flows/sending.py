@@ -11,6 +11,7 @@ import time
 import uuid
 from dataclasses import dataclass
 
+from frontdesk import logs
 from frontdesk.channels import Accepted, StatusChange, kind_of_file
 from frontdesk.errors import (
     MediaRefused,
@@ -25,7 +26,7 @@ from frontdesk.errors import (
 from frontdesk.flows import media
 from frontdesk.flows.context import Context
 from frontdesk.queues import jittered
-from frontdesk.store import contacts, conversations, media as media_rows, messages, numbers, outbox
+from frontdesk.store import contacts, conversations, media as media_rows, messages, numbers, opt_outs, outbox
 from frontdesk.store.database import transaction
 from frontdesk.store.outbox import Outbound
 
@@ -54,7 +55,8 @@ def send_conversation(context: Context, conversation_id: int) -> int:
         claimed = outbox.claim(context.db, message, owner, context.now(), lease_seconds(context))
         if claimed is None:
             break
-        deliver(context, claimed, file_id, problem)
+        with logs.about(claimed.trace):
+            deliver(context, claimed, file_id, problem)
         calls += 1
     return calls
 
@@ -248,7 +250,7 @@ def _give_up(db: sqlite3.Connection, message: Outbound, error: SendError, now: f
         conversations.need_person(db, message.conversation_id, reason, now)
     if isinstance(error, Permanent) and error.opted_out:
         conversation = conversations.get(db, message.conversation_id)
-        contacts.set_marketing(db, conversation.contact_id, True, now)
+        opt_outs.put(db, conversation.contact_id, message.number_id, now)
     log.warning("message %s failed: %s (%s)", message.id, error.title, error.code)
 
 

@@ -27,9 +27,9 @@ class Behaviour:
     [{"code", "http_status"?, "times"?, "to"?}], each used up; `to` "media" (also as `latency_to`) means uploads.
     `lose_answers`: the next N messages are accepted and the connection is cut without an answer; `lose_answer_rate` (0–1) the same
     by chance. `accept_delay_seconds`: the answer comes so much later. `fail_statuses`: [{"code", "times"?}] accepted messages that
-    fail by a status. `limits`: 80 a second for each number and Meta's pair limit are held. `duplicate_webhooks`: every customer's
-    webhook is posted so many times more. `download_ms` of every download of a customer's file; `expired_addresses`: the next N addresses
-    of such files are over when they are used.
+    fail by a status. `reach`: the messaging limit that the number names. `limits`: 80 a second for each number and Meta's pair limit are
+    held. `duplicate_webhooks`: every customer's webhook is posted so many times more. `download_ms` of every download of a customer's
+    file; `expired_addresses`: the next N addresses of such files are over when they are used.
     """
 
     latency_ms: float = 0
@@ -46,6 +46,7 @@ class Behaviour:
     messages_per_second: int = 80
     windows: bool = True
     subscribed: bool = True
+    reach: str = "TIER_UNLIMITED"
     duplicate_webhooks: int = 0
     download_ms: float = 0
     expired_addresses: int = 0

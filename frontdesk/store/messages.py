@@ -4,6 +4,7 @@ import json
 import sqlite3
 from dataclasses import dataclass
 
+from frontdesk import logs
 from frontdesk.channels import Echo, InboundMessage
 from frontdesk.store.database import exact
 
@@ -17,6 +18,7 @@ class Waiting:
     text: str
     provider_at: float
     created_at: float
+    trace: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,8 @@ def add_inbound(
         """
         INSERT INTO messages (
             conversation_id, number_id, direction, state, kind, text, media, raw, external_id, reply_to_external_id,
-            group_id, provider_at, created_at)
-        VALUES (?, ?, 'in', ?, ?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?, ?)
+            group_id, provider_at, created_at, trace)
+        VALUES (?, ?, 'in', ?, ?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (number_id, external_id) WHERE external_id IS NOT NULL DO NOTHING
         RETURNING id
         """,
@@ -55,6 +57,7 @@ def add_inbound(
             message.group_id,
             at,
             now,
+            logs.trace(),
         ),
     ).fetchone()
     return row["id"] if row else None
@@ -119,7 +122,7 @@ def waiting(db: sqlite3.Connection, conversation_id: int) -> list[Waiting]:
         Waiting(*row)
         for row in db.execute(
             """
-            SELECT id, external_id, text, provider_at, created_at FROM messages
+            SELECT id, external_id, text, provider_at, created_at, trace FROM messages
             WHERE conversation_id = ? AND state = 'waiting' ORDER BY provider_at, id
             """,
             (conversation_id,),
@@ -215,25 +218,39 @@ def history(db: sqlite3.Connection, conversation_id: int, limit: int) -> tuple[l
     what it is to, the newest to each message alone: a thumb up may be the answer to a question.
     """
     which = """
-        this.conversation_id = ? AND revoked_at IS NULL AND text <> '' AND group_id IS NULL
+        conversation_id = ? AND revoked_at IS NULL AND text <> '' AND group_id IS NULL
         AND kind NOT IN ('system', 'unsupported') AND state NOT IN ('waiting', 'failed', 'withdrawn')
         AND COALESCE(purpose, '') <> 'holding'
-        AND (kind <> 'reaction' OR (direction = 'in' AND text <> '[reaction removed]' AND NOT EXISTS (
-            SELECT 1 FROM messages AS later WHERE later.conversation_id = this.conversation_id AND later.id > this.id
-                AND later.kind = 'reaction' AND later.direction = 'in' AND later.reply_to_external_id IS this.reply_to_external_id)))
+        AND (kind <> 'reaction' OR direction = 'in')
     """
-    count = db.execute(f"SELECT COUNT(*) FROM messages AS this WHERE {which}", (conversation_id,)).fetchone()[0]
+    count = db.execute(f"SELECT COUNT(*) FROM messages WHERE {which}", (conversation_id,)).fetchone()[0]
     rows = db.execute(
         f"""
-        SELECT id, direction, CASE WHEN kind <> 'reaction' THEN text ELSE COALESCE((
-            SELECT replace(this.text, ']', ' to: "' || substr(reacted.text, 1, 120) || '"]') FROM messages AS reacted
-            WHERE reacted.number_id = this.number_id AND reacted.external_id = this.reply_to_external_id), text) END
-        FROM messages AS this WHERE {which}
+        SELECT id, direction, text, kind FROM messages WHERE {which}
         ORDER BY id DESC LIMIT ?
         """,
         (conversation_id, limit),
     ).fetchall()
-    return [Turn(*row) for row in reversed(rows)], max(0, count - limit)
+    reactions = [row["id"] for row in rows if row["kind"] == "reaction"]
+    words = _reactions(db, reactions) if reactions else {}
+    turns = (Turn(row[0], row[1], words.get(row[0], "") if row[3] == "reaction" else row[2]) for row in reversed(rows))
+    return [turn for turn in turns if turn.text], max(0, count - limit)
+
+
+def _reactions(db: sqlite3.Connection, ids: list[int]) -> dict[int, str]:
+    """These reactions in words, without those that were taken back or replaced."""
+    newest = {}
+    for row in db.execute(
+        """
+        SELECT this.id, this.text, this.reply_to_external_id, substr(reacted.text, 1, 120) AS reacted FROM messages AS this
+        LEFT JOIN messages AS reacted ON reacted.number_id = this.number_id AND reacted.external_id = this.reply_to_external_id
+        WHERE this.id IN (SELECT value FROM json_each(?)) ORDER BY this.id
+        """,
+        (json.dumps(ids),),
+    ):
+        newest[row["reply_to_external_id"]] = row
+    shown = (row for row in newest.values() if row["text"] != "[reaction removed]")
+    return {row["id"]: row["text"].replace("]", f' to: "{row["reacted"]}"]') if row["reacted"] else row["text"] for row in shown}
 
 
 def newest_inbound_external_id(db: sqlite3.Connection, conversation_id: int) -> str | None:

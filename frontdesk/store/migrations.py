@@ -1145,6 +1145,40 @@ def m029_received_files(db: Database) -> None:
     )
 
 
+@migrations()
+def m031_reach(db: Database) -> None:
+    db.conn.execute("CREATE TABLE reach (account_id TEXT PRIMARY KEY, people REAL NOT NULL, read_at REAL NOT NULL) WITHOUT ROWID")
+
+
+@migrations()
+def m031b_opt_outs(db: Database) -> None:
+    """From one number; without a number from all, as everybody's was until now."""
+    _statements(
+        db,
+        """
+        CREATE TABLE opt_outs (
+            contact_id INTEGER NOT NULL REFERENCES contacts ON DELETE CASCADE,
+            number_id INTEGER REFERENCES numbers ON DELETE CASCADE,
+            stopped_at REAL NOT NULL
+        );
+        CREATE UNIQUE INDEX opt_outs_once ON opt_outs (contact_id, COALESCE(number_id, 0));
+        INSERT INTO opt_outs (contact_id, stopped_at) SELECT id, marketing_stopped_at FROM contacts WHERE marketing_stopped_at IS NOT NULL;
+        ALTER TABLE contacts DROP COLUMN marketing_stopped_at
+        """,
+    )
+
+
+@migrations()
+def m031c_resumed(db: Database) -> None:
+    db.conn.execute("ALTER TABLE broadcasts ADD COLUMN resumed_at REAL")
+
+
+@migrations()
+def m032_trace(db: Database) -> None:
+    """The id that a customer's message keeps from its webhook to the answer's send, for the log."""
+    db.conn.execute("ALTER TABLE messages ADD COLUMN trace TEXT")
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

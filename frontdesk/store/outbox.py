@@ -10,6 +10,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from frontdesk import logs
 from frontdesk.channels import Content
 from frontdesk.errors import SendError
 from frontdesk.store.database import exact
@@ -24,7 +25,7 @@ BLOCKS_FOR_SECONDS = 900
 OPEN = "state IN ('queued', 'sending', 'unknown')"
 
 COLUMNS = """id, conversation_id, number_id, state, kind, purpose, text, public_id, reply_to_external_id, external_id, due_at,
-    attempt, failures, throttles, lease_owner, lease_expires_at, error_code, raw, media_id"""
+    attempt, failures, throttles, lease_owner, lease_expires_at, error_code, raw, media_id, trace"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Outbound:
     error_code: int | None
     raw: str | None
     media_id: int | None
+    trace: str | None
 
     @property
     def content(self) -> Content:
@@ -88,8 +90,8 @@ def queue(
         """
         INSERT INTO messages (
             conversation_id, number_id, direction, state, kind, purpose, text, public_id, reply_to_external_id, provider_at,
-            created_at, due_at, user_id, waited_seconds, model_seconds, raw, media_id, media)
-        VALUES (?1, ?2, 'out', 'queued', ?11, ?3, CAST(?4 AS TEXT), ?5, ?6, ?7, ?7, ?7, ?8, ?9, ?10, ?12, ?13, ?14)
+            created_at, due_at, user_id, waited_seconds, model_seconds, raw, media_id, media, trace)
+        VALUES (?1, ?2, 'out', 'queued', ?11, ?3, CAST(?4 AS TEXT), ?5, ?6, ?7, ?7, ?7, ?8, ?9, ?10, ?12, ?13, ?14, ?15)
         """,
         (
             conversation_id,
@@ -106,6 +108,7 @@ def queue(
             None if content.body is None else json.dumps({"type": content.kind, content.kind: content.body}),
             media_id,
             media and json.dumps(media),
+            logs.trace(),
         ),
     ).lastrowid
 
