@@ -9,7 +9,7 @@ import pytest
 
 from frontdesk.channels.cloud import CloudChannel
 from frontdesk.errors import Permanent
-from frontdesk.flows import receiving, sweep
+from frontdesk.flows import diagnosis, receiving, sweep
 from frontdesk.store import conversations, files, media as media_rows, received_files as rows
 from tests import media_bodies as bodies, webhooks
 from tests.made_files import docx, pdf
@@ -521,6 +521,15 @@ def test_a_faster_whisper_that_dies_harms_nothing(context, graph, tmp_path, monk
     serve(context)
     assert received(context, message_id).error_words == "faster-whisper could not transcribe it"
     assert received(context, message_id).state == "fetched"
+
+
+def test_doctor_says_whether_the_transcription_server_answers(settings):
+    assert list(diagnosis._speech(settings)) == []
+    with Transcriptions("Hello") as server:
+        [finding] = diagnosis._speech(dataclasses.replace(settings, transcription_url=server.url))
+        assert finding.ok and "whisper-1" in finding.words
+    [finding] = diagnosis._speech(dataclasses.replace(settings, transcription_url="http://127.0.0.1:9"))
+    assert finding.mend == "start it, or correct TRANSCRIPTION_URL"
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------------
