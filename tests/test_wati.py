@@ -8,7 +8,7 @@ import pytest
 from frontdesk import queues
 from frontdesk.errors import FrontdeskError
 from frontdesk.channels import wati_account
-from frontdesk.flows import diagnosis, inbound, media, outgoing, sending, sweep, webhook_address
+from frontdesk.flows import broadcasts, diagnosis, inbound, media, outgoing, sending, sweep, webhook_address
 from frontdesk.flows.outgoing import CannotSend, Outgoing
 from frontdesk.channels import Content
 from frontdesk.store import conversations, events, numbers, outbox
@@ -293,6 +293,15 @@ def test_what_wati_cannot_carry_is_refused_before_it_is_queued(at_wati):
         with pytest.raises(CannotSend) as caught:
             outgoing.check(at_wati, at_wati.db, conversation, Outgoing(content))
         assert caught.value.code == "not_on_this_channel" and "WATI" in str(caught.value)
+
+
+def test_templates_and_broadcasts_are_offered_for_numbers_that_can_send_them(owner, db, settings, context):
+    number = wati_numbers.add(db, settings)
+    numbers.change(db, number.id, client_id=1, account_id=None, display_phone="at WATI", messages_per_second=3)
+    assert "at WATI" not in owner.get("/templates").text and "at WATI" not in owner.get("/broadcasts/new").text
+    wanted = broadcasts.Wanted(name="x", number_id=number.id, audience_id=1, template="x", language="en", variables={})
+    with pytest.raises(broadcasts.CannotBroadcast, match="number at Meta"):
+        broadcasts.make(context, wanted)
 
 
 # --- the desk and the doctor ------------------------------------------------------------------------------------------------
