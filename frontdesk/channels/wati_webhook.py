@@ -4,7 +4,6 @@ An object names the event (`eventType`), who (`waId`, `bsuid`) and what; its num
 so `number_external_id` is empty. A message is put into the shape that Meta's API has, and read by the same code. Never raises.
 """
 
-import json
 import re
 from datetime import datetime
 from typing import Any
