@@ -130,4 +130,15 @@ def _for_sentry(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:
         event.setdefault("tags", {})["trace"] = trace()
     event.pop("request", None)
     event.pop("user", None)
-    return json.loads(without_secrets(json.dumps(event, default=str)))
+    return _cleaned(event)
+
+
+def _cleaned(value: Any) -> Any:
+    match value:
+        case str():
+            return without_secrets(value)
+        case dict():
+            return {name: _cleaned(part) for name, part in value.items()}
+        case list() | tuple():
+            return [_cleaned(part) for part in value]
+    return value

@@ -85,9 +85,9 @@ def test_sentry_without_its_library_is_said_with_the_mend(load, monkeypatch):  #
 
 
 def test_what_sentry_gets_holds_no_request_and_no_secret():
-    event = {"request": {"data": "Hello"}, "user": {"ip": "1.2.3.4"}, "message": "refused: Bearer abcdef"}
+    event = {"request": {"data": "Hello"}, "user": {"ip": "1.2.3.4"}, "message": "refused: Bearer abcdef", "lines": ['f(token=\\"x\\")', 7]}
     with logs.about("5-0"):
-        assert logs._for_sentry(event, {}) == {"message": "refused: Bearer […]", "tags": {"trace": "5-0"}}
+        assert logs._for_sentry(event, {}) == {"message": "refused: Bearer […]", "lines": ['f(token=[…]"x\\")', 7], "tags": {"trace": "5-0"}}
 
 
 @pytest.fixture(scope="module")
