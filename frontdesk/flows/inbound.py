@@ -21,7 +21,7 @@ from frontdesk.channels import (
     Rejected,
     StatusChange,
 )
-from frontdesk.flows import opting_out, sending, take_over, templates
+from frontdesk.flows import erased, opting_out, sending, take_over, templates
 from frontdesk.flows.context import Context
 from frontdesk.flows.person_words import asks_for_person
 from frontdesk.queues import InboxEntry
@@ -134,7 +134,8 @@ def _record_event(
         reason = f"unknown phone_number_id {event.number_external_id}"
         events.reject(db, key, entry.channel, reason, event.raw, entry.received_at, entry.body)
         return
-    _HANDLERS[type(event)](context, db, number, event, entry.received_at, consequences)
+    if not erased.swallows(context.settings, db, number, event, entry.received_at):
+        _HANDLERS[type(event)](context, db, number, event, entry.received_at, consequences)
 
 
 def _message(context, db, number: numbers.Number, event: InboundMessage, received_at: float, consequences) -> None:

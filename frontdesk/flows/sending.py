@@ -22,7 +22,7 @@ from frontdesk.errors import (
     Unknown,
     WindowClosed,
 )
-from frontdesk.flows import media
+from frontdesk.flows import erased, media
 from frontdesk.flows.context import Context
 from frontdesk.queues import jittered
 from frontdesk.store import contacts, conversations, media as media_rows, messages, numbers, outbox
@@ -145,12 +145,15 @@ def record_accepted(db: sqlite3.Connection, message: Outbound, accepted: Accepte
 
 def _call(context: Context, message: Outbound, file_id: str | None):
     conversation = conversations.get(context.db, message.conversation_id)
+    person = conversation and contacts.person(context.db, conversation.contact_id)
+    if not person or not (person.phone or person.user_id):
+        raise Permanent("this customer was erased")
     if message.kind != "template" and (conversation.window_closes_at or 0) <= context.now():
         raise WindowClosed("Over 24 hours since the customer's last message: only a template may be sent", code=131047)
     number = numbers.get(context.db, message.number_id)
     return context.channel(number.channel).send(
         context.sender(number),
-        contacts.person(context.db, conversation.contact_id),
+        person,
         message.content,
         callback_data=message.callback_data,
         reply_to_external_id=message.reply_to_external_id,
@@ -273,7 +276,8 @@ def record_status(
     """Store what the provider says of a message."""
     message, attempt = _find(db, number.id, event)
     if message is None:
-        outbox.keep_unmatched(db, number.id, event.external_id, event.status, at, event.raw, now)
+        if not erased.was_erased(context.settings, db, number, event):
+            outbox.keep_unmatched(db, number.id, event.external_id, event.status, at, event.raw, now)
         return Aftermath()
     if event.status == "failed":
         return _record_failed_status(context, db, number, message, attempt, event, now)

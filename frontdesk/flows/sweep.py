@@ -2,7 +2,7 @@
 
 import logging
 
-from frontdesk.flows import audience, broadcasts, callbacks, document_reading, document_work, documents, embedding, firing, knowledge, media, sending
+from frontdesk.flows import audience, broadcasts, callbacks, document_reading, document_work, documents, embedding, erasing, firing, knowledge, media, sending
 from frontdesk.flows import suggest, take_over, trying, waits
 from frontdesk.flows.context import Context
 from frontdesk.store import api_tokens, callbacks as callback_rows, clients, conversations, login_links, measures, models, outbox
@@ -50,6 +50,7 @@ def sweep(context: Context) -> None:
     audience.sweep(context)
     broadcasts.sweep(context)
     callbacks.sweep(context)
+    erasing.sweep(context)
 
 
 def _settle_sends(context: Context) -> None:
