@@ -7,7 +7,7 @@ from functools import cache
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import audience, broadcasting, callbacks, document_reading, document_work, early, embedding, erasing, firing, inbound, knowledge, media
+from frontdesk.flows import audience, broadcasting, callbacks, document_reading, document_work, early, embedding, erasing, firing, forgetting, inbound, knowledge, media
 from frontdesk.flows import model_away, reply as replying, sending, suggest as suggesting, sweep as sweeping
 from frontdesk.flows import templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
@@ -106,6 +106,11 @@ def broadcasts() -> None:
 def call_back(callback_id: int) -> None:
     """bulk · a program is told what it asked to be told."""
     callbacks.deliver(context(), callback_id)
+
+
+def forget_old() -> None:
+    """bulk · messages and conversations past their time go, a little at a time."""
+    forgetting.forget_old(context())
 
 
 def finish_erasures() -> None:

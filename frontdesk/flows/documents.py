@@ -12,7 +12,7 @@ from frontdesk.flows.refusals import Refused
 from frontdesk.flows.context import Context
 from frontdesk.flows.document_prompts import Size, measure
 from frontdesk.flows.structured import BadSchema, check_schema
-from frontdesk.store import api_tokens, document_batches, document_files, documents
+from frontdesk.store import api_tokens, document_batches, document_files, documents, retention
 from frontdesk.store.database import transaction
 from frontdesk.store.document_batches import Batch
 from frontdesk.store.documents import NewTask, Task
@@ -249,6 +249,9 @@ def expire(context: Context) -> None:
     now = context.now()
     with transaction(context.db) as db:
         document_files.clean(db)
+        for limit in retention.limits(db, context.settings):
+            if limit.documents_days is not None:
+                document_batches.keep_for(db, limit.client_id, limit.documents_days)
         documents.expire(db, now)
         document_batches.expire(db, now)
         documents.forget(db, now - TOLD_SECONDS)

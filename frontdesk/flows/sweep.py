@@ -2,8 +2,8 @@
 
 import logging
 
-from frontdesk.flows import audience, broadcasts, callbacks, document_reading, document_work, documents, embedding, erasing, firing, knowledge, media, sending
-from frontdesk.flows import suggest, take_over, trying, waits
+from frontdesk.flows import audience, broadcasts, callbacks, document_reading, document_work, documents, embedding, erasing, firing, forgetting
+from frontdesk.flows import knowledge, media, sending, suggest, take_over, trying, waits
 from frontdesk.flows.context import Context
 from frontdesk.store import api_tokens, callbacks as callback_rows, clients, conversations, login_links, measures, models, outbox
 from frontdesk.store import schedules, suggestions, tries, user_sessions
@@ -80,7 +80,7 @@ def _model_should_be_tried(context: Context, now: float) -> bool:
 
 def clean(context: Context) -> None:
     """Nightly: statuses of messages that never became known, log-ins and links that are over, files that nobody uses, documents'
-    results past their time.
+    results past their time, names of those erased long ago, old entries of the audit log. Old messages go after it (forgetting.py).
     """
     now = context.now()
     documents.expire(context)
@@ -96,3 +96,5 @@ def clean(context: Context) -> None:
         tries.clean(db, now - trying.KEPT_SECONDS)
     media.clean(context)
     embedding.clean(context)
+    erasing.clean(context)
+    forgetting.clean(context)

@@ -177,6 +177,11 @@ class Queues:
         if not self._stands_in("bulk", f"{carries}-"):
             self.put("bulk", "jobs.call_back", carries, callback_id)
 
+    def forget_old(self) -> None:
+        """Once, however often it is rung for."""
+        if not self._stands_in("bulk", "forget_old-"):
+            self.put("bulk", "jobs.forget_old", "forget_old")
+
     def finish_erasures(self) -> None:
         """Once, however often it is rung for."""
         if not self._stands_in("bulk", "erasures-"):

@@ -133,7 +133,7 @@ CHANGEABLE = (
     "name", "time_zone", "model", "temperature", "quiet_seconds", "longest_wait_seconds", "stale_after_minutes",
     "patience_seconds", "answer_after_holding", "holding_text", "apology_text", "pause_hours", "person_words", "person_text",
     "away_text", "hours", "wait_threshold_seconds", "wait_text", "persona", "language", "region",
-    "stop_text", "start_text",
+    "stop_text", "start_text", "messages_keep_days", "closed_keep_days", "media_keep_days", "documents_keep_days",
 )  # fmt: skip
 
 

@@ -27,6 +27,13 @@ NUMBERS = [
     ("patience_seconds", "Patience", 0, 86_400),
     ("wait_threshold_seconds", "The threshold", 0, 86_400),
 ]
+# field, label, least but 0, which is for ever
+KEEPS = [
+    ("messages_keep_days", "Messages", 8),
+    ("closed_keep_days", "Closed conversations", 8),
+    ("media_keep_days", "Files", 1),
+    ("documents_keep_days", "Documents' results", 0.01),
+]
 TEXTS = [
     ("holding_text", "The holding text", True),
     ("apology_text", "The apology", True),
@@ -206,6 +213,10 @@ def _read(form: Form) -> dict:
     values["model"] = form.words("model", "The model", 200, required=False) or None
     for field, label, low, high in NUMBERS:
         values[field] = form.number(field, label, low, high)
+    for field, label, least in KEEPS:
+        values[field] = form.number(field, label, 0, 36_500)
+        if values[field] and values[field] < least:
+            form.wrong(field, f"{label} are kept for {least:g} days at least; 0 is for ever.")
     values["pause_hours"] = form.number("pause_hours", "The pause", 0.1, 168) or 12
     for field, label, required in TEXTS:
         values[field] = form.words(field, label, LONGEST_TEXT, required=required)
