@@ -13,7 +13,7 @@ from frontdesk.errors import UnreadableFile
 from frontdesk.flows import audience_source, audience_uploads, contact_filter, erased
 from frontdesk.flows.audience_source import Row, Source
 from frontdesk.flows.context import Context
-from frontdesk.store import audience_members, audiences
+from frontdesk.store import audience_members, audiences, audit
 from frontdesk.store.audience_members import BadLine, Known, Member
 from frontdesk.store.audiences import Audience, Step
 from frontdesk.store.database import transaction
@@ -61,6 +61,7 @@ def from_file(
                 db, client_id, name=name, source=source, now=context.now(), public_id=public_id, number_id=number_id, file=file,
                 total_bytes=size, region=region, created_by=created_by,
             )  # fmt: skip
+            audit.record(db, "audience.added", f"audience {audience_id}", context.now(), name=name, client_id=client_id, source=source)
     except BaseException:
         audience_uploads.remove(context.settings, file)
         raise
@@ -84,6 +85,7 @@ def from_contacts(
         audience_id = audiences.add(
             db, client_id, name=name, source=source, now=context.now(), number_id=number_id, filter=text, created_by=created_by
         )
+        audit.record(db, "audience.added", f"audience {audience_id}", context.now(), name=name, client_id=client_id, source=source)
     _ring(context, audience_id)
     return audience_id
 
@@ -100,6 +102,7 @@ def delete(context: Context, audience_id: int) -> bool:
         return False
     with transaction(context.db) as db:
         audiences.delete(db, audience_id)
+        audit.record(db, "audience.deleted", f"audience {audience_id}", context.now(), name=audience.name, client_id=audience.client_id)
     audience_uploads.remove(context.settings, audience.file)
     return True
 

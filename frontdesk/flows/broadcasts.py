@@ -14,7 +14,7 @@ from frontdesk.flows import media, template_parts
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend
 from frontdesk.flows.template_parts import BadVariable
-from frontdesk.store import audience_members, audiences, broadcasts, callbacks, media as media_rows, numbers, templates
+from frontdesk.store import audience_members, audiences, audit, broadcasts, callbacks, media as media_rows, numbers, templates
 from frontdesk.store.broadcasts import Broadcast
 from frontdesk.store.database import transaction
 from frontdesk.store.outbox import Outbound
@@ -109,7 +109,7 @@ def add(context: Context, db: sqlite3.Connection, wanted: Wanted, *, client_id: 
     found = _file(db, template, wanted, number.client_id)
     _check_variables(template, wanted.variables, audience.names)
     _check_limits(wanted)
-    return broadcasts.add(
+    broadcast_id = broadcasts.add(
         db,
         context.now(),
         client_id=number.client_id,
@@ -128,6 +128,8 @@ def add(context: Context, db: sqlite3.Connection, wanted: Wanted, *, client_id: 
         callback_url=wanted.callback_url,
         created_by=user_id,
     )
+    audit.record(db, "broadcast.made", f"broadcast {broadcast_id}", context.now(), client_id=number.client_id, audience_id=audience.id)
+    return broadcast_id
 
 
 def _template(db: sqlite3.Connection, number: numbers.Number, wanted: Wanted) -> Template:
@@ -239,21 +241,21 @@ def start(context: Context, broadcast_id: int, at: float | None = None) -> None:
     if at is not None and at > now + FURTHEST_SECONDS:
         raise CannotBroadcast("invalid", "This time is over a year ahead.", "at")
     if at is None or at <= now:
-        _turned(context, broadcast_id, "running", ("draft", "scheduled"), started_at=now, starts_at=None)
+        _turned(context, broadcast_id, "started", "running", ("draft", "scheduled"), started_at=now, starts_at=None)
         return ring(context)
-    _turned(context, broadcast_id, "scheduled", ("draft", "scheduled"), starts_at=at)
+    _turned(context, broadcast_id, "started", "scheduled", ("draft", "scheduled"), starts_at=at)
 
 
 def pause(context: Context, broadcast_id: int) -> None:
     """At once: what is on its way arrives, nothing more begins."""
-    _turned(context, broadcast_id, "paused", ("running",), pause_code="person", pause_words="Somebody of the desk paused it.")
+    _turned(context, broadcast_id, "paused", "paused", ("running",), pause_code="person", pause_words="Somebody of the desk paused it.")
 
 
 def resume(context: Context, broadcast_id: int) -> None:
     """Errors are counted anew."""
     tally = broadcasts.tally(context.db, broadcast_id)
     guard = {"guard_failed": tally.get("failed", 0), "guard_out": broadcasts.out(tally)}
-    _turned(context, broadcast_id, "running", ("paused",), pause_code=None, pause_words=None, **guard)
+    _turned(context, broadcast_id, "resumed", "running", ("paused",), pause_code=None, pause_words=None, **guard)
     ring(context)
 
 
@@ -263,12 +265,15 @@ def cancel(context: Context, broadcast_id: int) -> None:
         if not broadcasts.turn(db, broadcast_id, "cancelled", ("draft", "scheduled", "running", "paused"), finished_at=context.now()):
             raise CannotBroadcast("wrong_state", "It is over already.")
         broadcasts.withdraw(db, broadcast_id)
+        audit.record(db, "broadcast.cancelled", f"broadcast {broadcast_id}", context.now())
 
 
-def _turned(context: Context, broadcast_id: int, state: str, come_from: tuple[str, ...], **columns: Any) -> None:
-    if not broadcasts.turn(context.db, broadcast_id, state, come_from, **columns):
-        now = broadcasts.get(context.db, broadcast_id)
-        raise CannotBroadcast("wrong_state", f"It is {now.state if now else 'gone'}; that is not possible now.")
+def _turned(context: Context, broadcast_id: int, deed: str, state: str, come_from: tuple[str, ...], **columns: Any) -> None:
+    with transaction(context.db) as db:
+        if not broadcasts.turn(db, broadcast_id, state, come_from, **columns):
+            now = broadcasts.get(db, broadcast_id)
+            raise CannotBroadcast("wrong_state", f"It is {now.state if now else 'gone'}; that is not possible now.")
+        audit.record(db, f"broadcast.{deed}", f"broadcast {broadcast_id}", context.now(), **{k: v for k, v in columns.items() if k == "starts_at" and v})
 
 
 def ring(context: Context) -> None:

@@ -12,7 +12,7 @@ from frontdesk.flows.refusals import Refused
 from frontdesk.flows.context import Context
 from frontdesk.flows.document_prompts import Size, measure
 from frontdesk.flows.structured import BadSchema, check_schema
-from frontdesk.store import api_tokens, document_batches, document_files, documents, retention
+from frontdesk.store import api_tokens, audit, document_batches, document_files, documents, retention
 from frontdesk.store.database import transaction
 from frontdesk.store.document_batches import Batch
 from frontdesk.store.documents import NewTask, Task
@@ -83,7 +83,9 @@ def ask_for_many(
     def add(db: sqlite3.Connection) -> str:
         expires_at = now + context.settings.batch_kept_days * 24 * 3600
         given = {"client_id": asker.client_id, "token_id": asker.token_id, "now": now, "expires_at": expires_at}
-        return document_batches.add(db, kind, options, new, **given)
+        batch_id = document_batches.add(db, kind, options, new, **given)
+        audit.record(db, "documents.given", f"batch {batch_id}", now, kind=kind, documents=len(new), client_id=asker.client_id)
+        return batch_id
 
     return _once(context, asker, key, (kind, options, list(items)), add)
 
@@ -222,25 +224,31 @@ def status_of(counts: Counter) -> str:
 def pause(context: Context, batch: Batch) -> int:
     """How many items it concerned, as with the following. An inference under way is broken off."""
     with transaction(context.db) as db:
-        return document_batches.pause(db, batch.id)
+        return _changed(db, "pause", batch, document_batches.pause(db, batch.id), context.now())
 
 
 def resume(context: Context, batch: Batch) -> int:
     with transaction(context.db) as db:
-        count = document_batches.resume(db, batch.id, context.now())
+        count = _changed(db, "resume", batch, document_batches.resume(db, batch.id, context.now()), context.now())
     _ring(context)
     return count
 
 
 def cancel(context: Context, batch: Batch) -> int:
     with transaction(context.db) as db:
-        return document_batches.cancel(db, batch.id, context.now())
+        return _changed(db, "cancel", batch, document_batches.cancel(db, batch.id, context.now()), context.now())
 
 
 def retry(context: Context, batch: Batch) -> int:
     with transaction(context.db) as db:
-        count = document_batches.retry_failed(db, batch.id, context.now())
+        count = _changed(db, "retry", batch, document_batches.retry_failed(db, batch.id, context.now()), context.now())
     _ring(context)
+    return count
+
+
+def _changed(db: sqlite3.Connection, how: str, batch: Batch, count: int, now: float) -> int:
+    if count:
+        audit.record(db, "documents.changed", f"batch {batch.public_id}", now, how=how, documents=count)
     return count
 
 

@@ -8,7 +8,7 @@ from flask import Blueprint, abort, g, render_template, request
 
 from frontdesk.flows import trying
 from frontdesk.flows.context import Context
-from frontdesk.store import clients, numbers, tries
+from frontdesk.store import audit, clients, numbers, tries
 from frontdesk.store.database import transaction
 from frontdesk.web import access, opening_hours
 from frontdesk.web.forms import Form
@@ -80,6 +80,7 @@ def client_pages(context: Context) -> Blueprint:
             if form and _is_as_seen(db, client_id, form, "prompt"):
                 clients.set_prompt(db, client_id, prompt, context.now(), g.user.id)
                 clients.change(db, client_id, {"persona": persona, "language": language}, context.now())
+                audit.record(db, "client.prompt", f"client {client_id}", context.now())
         if not form:
             return _client_page(context, client_id, form), 422
         flash("Saved. It counts from the next answer on.", "success")
@@ -94,7 +95,9 @@ def client_pages(context: Context) -> Blueprint:
             try:
                 with transaction(context.db) as db:
                     if _is_as_seen(db, client_id, form, "name"):
+                        changed = [name for name, value in values.items() if value != clients.as_stored(db, client_id)[name]]
                         clients.change(db, client_id, values, context.now())
+                        audit.record(db, "client.changed", f"client {client_id}", context.now(), changed=changed)
             except sqlite3.IntegrityError:
                 form.wrong("name", "There is a client of this name already.")
         if not form:
@@ -116,6 +119,7 @@ def client_pages(context: Context) -> Blueprint:
         version = found.get(version_id) or abort(404)
         with transaction(context.db) as db:
             clients.set_prompt(db, client_id, version.text, context.now(), g.user.id)
+            audit.record(db, "client.prompt", f"client {client_id}", context.now(), as_in_version=version_id)
         flash("The older prompt counts again, as a version of its own.", "success")
         return see_other(".show", client_id=client_id)
 
@@ -147,7 +151,9 @@ def client_pages(context: Context) -> Blueprint:
 def _added(context: Context, form: Form, name: str, prompt: str, zone: str) -> int | None:
     try:
         with transaction(context.db) as db:
-            return clients.add(db, name, prompt, context.now(), zone)
+            client_id = clients.add(db, name, prompt, context.now(), zone)
+            audit.record(db, "client.added", f"client {client_id}", context.now(), name=name)
+            return client_id
     except sqlite3.IntegrityError:
         form.wrong("name", "There is a client of this name already.")
         return None

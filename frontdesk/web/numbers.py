@@ -4,7 +4,7 @@ from flask import Blueprint, abort, render_template, request
 
 from frontdesk.flows import diagnosis
 from frontdesk.flows.context import Context
-from frontdesk.store import clients, numbers, outbox
+from frontdesk.store import audit, clients, numbers, outbox
 from frontdesk.store.database import transaction
 from frontdesk.web import access, webhook
 from frontdesk.web.forms import Form
@@ -46,6 +46,7 @@ def number_pages(context: Context) -> Blueprint:
                 now=context.now(),
             )
             numbers.change(db, number_id, **values)
+            audit.record(db, "number.added", f"number {number_id}", context.now(), external_id=external_id, client_id=values["client_id"])
         with context.ringing():
             context.queues.refresh_templates()
         flash("The number is there. Test it next.", "success")
@@ -67,6 +68,7 @@ def number_pages(context: Context) -> Blueprint:
             numbers.change(db, number_id, **values)
             if token:
                 numbers.set_token(db, context.settings, number_id, token)
+            audit.record(db, "number.changed", f"number {number_id}", context.now(), new_token=bool(token))
         with context.ringing():
             context.queues.refresh_templates()
         flash("Saved. A new token counts from the next message on." if token else "Saved.", "success")
@@ -75,14 +77,20 @@ def number_pages(context: Context) -> Blueprint:
     @pages.post("/numbers/<int:number_id>/stop")
     def stop(number_id: int):
         _known(context, number_id)
-        numbers.stop(context.db, number_id, numbers.BY_HAND, None, context.now())
+        with transaction(context.db) as db:
+            if numbers.stop(db, number_id, numbers.BY_HAND, None, context.now()):
+                audit.record(db, "number.stopped", f"number {number_id}", context.now())
         flash("Stopped. What is written waits until you resume it.", "success")
         return see_other(".show", number_id=number_id)
 
     @pages.post("/numbers/<int:number_id>/resume")
     def resume(number_id: int):
         _known(context, number_id)
-        if numbers.resume(context.db, number_id):
+        with transaction(context.db) as db:
+            resumed = numbers.resume(db, number_id)
+            if resumed:
+                audit.record(db, "number.resumed", f"number {number_id}", context.now())
+        if resumed:
             with context.ringing():
                 context.queues.send(outbox.to_send(context.db, context.now()))
             flash("Resumed. What waited goes out now.", "success")
