@@ -27,11 +27,11 @@ _COLUMNS = ", ".join(Erasure.__slots__)
 
 
 def add(
-    db: sqlite3.Connection, client_id: int, contact_id: int, hashes: Iterable[str], traces: dict[str, Any], erased_at: float
+    db: sqlite3.Connection, client_id: int, contact_id: int, hashes: Iterable[str], traces: dict[str, Any] | None, erased_at: float
 ) -> int:
     erasure_id = db.execute(
         "INSERT INTO erasures (client_id, contact_id, erased_at, traces) VALUES (?, ?, ?, ?)",
-        (client_id, contact_id, erased_at, json.dumps(traces)),
+        (client_id, contact_id, erased_at, traces and json.dumps(traces)),
     ).lastrowid
     db.executemany("INSERT OR IGNORE INTO erased_names VALUES (?, ?)", [(name_hash, erasure_id) for name_hash in hashes])
     return erasure_id
@@ -45,6 +45,10 @@ def get(db: sqlite3.Connection, erasure_id: int) -> Erasure | None:
 def of_contact(db: sqlite3.Connection, contact_id: int) -> Erasure | None:
     row = db.execute(f"SELECT {_COLUMNS} FROM erasures WHERE contact_id = ? ORDER BY id DESC LIMIT 1", (contact_id,)).fetchone()
     return _erasure(row) if row else None
+
+
+def is_known(db: sqlite3.Connection, contact_id: int, erased_at: float) -> bool:
+    return db.execute("SELECT 1 FROM erasures WHERE contact_id = ? AND erased_at = ?", (contact_id, erased_at)).fetchone() is not None
 
 
 def unfinished(db: sqlite3.Connection, limit: int = 100) -> list[int]:

@@ -121,6 +121,37 @@ def subject(db: sqlite3.Connection, contact_id: int, also_known_as=lambda phone:
     )
 
 
+def names_of_client(db: sqlite3.Connection, client_id: int, until: float) -> Iterator[tuple[int, str]]:
+    """Contact and each of its names, of those that were there by then."""
+    rows = db.execute(
+        "SELECT contact_id, value FROM contact_aliases JOIN contacts ON contacts.id = contact_id WHERE contacts.client_id = ? AND created_at <= ?",
+        (client_id, until),
+    )
+    return (tuple(row) for row in rows.fetchall())
+
+
+def phones_of_client(db: sqlite3.Connection, client_id: int) -> list[str]:
+    """Every number on its lists, its broadcasts and its schedules."""
+    rows = db.execute(
+        """
+        SELECT phone FROM audience_members WHERE audience_id IN (SELECT id FROM audiences WHERE client_id = ?1)
+        UNION SELECT phone FROM broadcast_skips WHERE broadcast_id IN (SELECT id FROM broadcasts WHERE client_id = ?1)
+        UNION SELECT phone FROM schedules WHERE client_id = ?1 AND phone IS NOT NULL
+        """,
+        (client_id,),
+    )
+    return [row["phone"] for row in rows]
+
+
+def forget_phones(db: sqlite3.Connection, client_id: int, phones: Iterable[str]) -> None:
+    """Of somebody who is no contact. Inside a transaction."""
+    of = Subject(client_id, 0, phones=tuple(phones))
+    for rule in RULES:
+        if not rule.later and OF_PHONE in rule.where:
+            what = f"UPDATE {rule.table} SET {rule.scrubbed}" if rule.scrubbed else f"DELETE FROM {rule.table}"
+            db.execute(f"{what} WHERE {rule.where}", of.parameters)
+
+
 # --- looking ------------------------------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from frontdesk.web.api import api_pages
 from frontdesk.web.api_tokens import token_pages
 from frontdesk.web.attachments import attachment_pages
 from frontdesk.web.audiences import audience_pages
+from frontdesk.web.audit import audit_pages
 from frontdesk.web.broadcasts import broadcast_pages
 from frontdesk.web.canned import canned_pages
 from frontdesk.web.clients import client_pages
@@ -21,6 +22,7 @@ from frontdesk.web.metrics import metrics_page
 from frontdesk.web.numbers import number_pages
 from frontdesk.web.overview import overview_pages
 from frontdesk.web.pages import add_pages
+from frontdesk.web.people import people_pages
 from frontdesk.web.rejected import rejected_pages
 from frontdesk.web.rq import rq_pages
 from frontdesk.web.schedules import schedule_pages
@@ -52,6 +54,8 @@ PAGES = (
     document_pages,
     rq_pages,
     canned_pages,
+    people_pages,
+    audit_pages,
     api_pages,
     token_pages,
     metrics_page,

@@ -15,6 +15,7 @@ LABELS = {
     "read": "Read conversations, contacts and numbers",
     "documents": "Have documents summarised, classified or extracted",
     "broadcasts": "Make broadcasts, start and stop them, and see who got them",
+    "privacy": "Export everything on a person, and erase people for ever",
 }
 
 

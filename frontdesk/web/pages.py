@@ -40,6 +40,7 @@ NAVIGATION = [
     Entry("documents", "Documents", "/documents", "copy", owner=True),
     Entry("users", "Users", "/users", "people", owner=True),
     Entry("tokens", "API tokens", "/tokens", "key", owner=True),
+    Entry("audit", "Audit log", "/audit", "clock", owner=True),
     Entry("queues", "Queues", "/rq", "queue", owner=True),
 ]
 
