@@ -14,8 +14,7 @@ import click
 from flask.cli import AppGroup, ScriptInfo
 
 from frontdesk.errors import FrontdeskError
-from frontdesk.store import audit
-from frontdesk.store.audit import Actor
+from frontdesk.store.audit import Actor, act_as
 
 
 class Commands(AppGroup):
@@ -36,7 +35,7 @@ def frontdesk() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit. Commands made with `with_appcontext` get the app of chatbot.py."""
-    audit.act_as(Actor("command line", None, _who()))
+    act_as(Actor("command line", None, _who()))
     try:
         status = frontdesk.main(
             arguments, prog_name="bin/frontdesk", standalone_mode=False, obj=ScriptInfo(create_app=_create_app)
