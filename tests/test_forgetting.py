@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from frontdesk.flows import forgetting, inbound, sweep
-from frontdesk.store import audit, broadcasts, clients, contacts, messages, notes, outbox, retention, search
+from frontdesk.store import audit, broadcasts, clients, messages, notes, opt_outs, outbox, retention, search
 from frontdesk.store.database import transaction
 from tests import webhooks
 from tests.test_inbound import rows
@@ -90,7 +90,7 @@ def test_closed_conversations_go_and_their_contact_stays_with_its_opt_out(contex
     keep(context, closed_keep_days=60)
     with transaction(context.db) as db:
         notes.add(db, 1, 1, "a note", context.now())
-        contacts.set_marketing(db, 1, True, context.now())
+        opt_outs.put(db, 1, None, context.now())
         db.execute("UPDATE conversations SET state = 'closed', waiting_since = NULL")
     clock.forward(59 * DAY)
     forgetting.forget_old(context)
@@ -100,7 +100,7 @@ def test_closed_conversations_go_and_their_contact_stays_with_its_opt_out(contex
     forgetting.forget_old(context)
     assert texts(context) == ["somebody else's"] and rows(context.db, "SELECT * FROM notes") == []
     assert [row["id"] for row in rows(context.db, "SELECT id FROM conversations")] == [2]
-    assert contacts.wants_no_marketing(context.db, 1)
+    assert opt_outs.wants_none(context.db, 1, 1)
 
 
 def test_counts_and_broadcasts_figures_stay(context, conversation, clock):

@@ -49,10 +49,16 @@ OF_MESSAGE = f"message_id IN (SELECT id FROM messages WHERE {OF_CONVERSATION})"
 OF_PHONE = "phone IN (SELECT value FROM json_each(:phones))"
 OF_SCHEDULE = f"{OF_CONVERSATION} OR (client_id = :client_id AND {OF_PHONE})"
 
+OF_DIGEST_TASKS = "client_id = :client_id AND kind = 'digest'"
+OF_DAYS = f"""client_id = :client_id AND EXISTS (
+    SELECT 1 FROM messages WHERE {OF_CONVERSATION} AND messages.created_at >= begins_at AND messages.created_at < ends_at)"""
+LINES_GONE = "remark = 'Its lines are gone: somebody they may have told of was erased.'"
+
 # In the order in which they are erased: what points before what it points to.
 RULES = [
     Rule("contact_aliases", OF_CONTACT),
     Rule("contact_tags", OF_CONTACT),
+    Rule("opt_outs", OF_CONTACT),
     Rule("drafts", OF_CONVERSATION),
     Rule("suggestions", OF_CONVERSATION),
     Rule("notes", OF_CONVERSATION),
@@ -65,6 +71,13 @@ RULES = [
         "phone = 'erased ' || position, contact_id = NULL, variables = '{}'",
     ),
     Rule("broadcast_skips", f"broadcast_id IN (SELECT id FROM broadcasts WHERE client_id = :client_id) AND {OF_PHONE}", "phone = ''"),
+    Rule("replay_items", OF_MESSAGE, later=True),
+    Rule("digests", OF_MESSAGE, "message_id = NULL", exported=False),
+    # A digest's lines are the model's, about many people: those of a day on which this one wrote go.
+    Rule("document_texts", f"task_id IN (SELECT id FROM document_tasks WHERE {OF_DIGEST_TASKS})", exported=False),
+    Rule("document_parts", f"task_id IN (SELECT id FROM document_tasks WHERE {OF_DIGEST_TASKS})", exported=False),
+    Rule("document_tasks", OF_DIGEST_TASKS, "state = 'cancelled', claim_owner = NULL, result = NULL, first_answer = NULL, second_answer = NULL", exported=False),
+    Rule("digests", OF_DAYS, "state = 'ready', task_id = NULL, lines = '[]', waiting = json_set(waiting, '$.first', json('[]')), " + LINES_GONE, exported=False),
     Rule("knowledge_seen", OF_MESSAGE, exported=False, later=True),
     Rule("messages", OF_CONVERSATION, later=True),
     Rule("conversations", OF_CONTACT, later=True),
@@ -76,7 +89,7 @@ MENTIONS = {
     "rejected_events": ("body", "webhook"),
     "unmatched_statuses": ("raw",),
     "account_events": ("raw",),
-    "callbacks": ("body",),
+    "callbacks": ("body", "answer"),
     "idempotency": ("answer",),
     "audience_bad_lines": ("text",),
 }
@@ -85,6 +98,7 @@ EXPORTED_MENTIONS = ("rejected_events", "unmatched_statuses")
 # Files: a row of `media` is a person's where no other person's message, schedule or broadcast takes the same along.
 NOT_PERSONAL = {
     "erasures": "ids that mean nobody any more",
+    "digest_settings": "the number of the business's own people, set on the desk",
     "media": "see `files`: what somebody else uses too stays",
 }
 
