@@ -18,7 +18,7 @@ WORD = "erase"
 SHOWN = {
     "messages": "messages",
     "conversations": "conversations",
-    "contact_aliases": "phone numbers and user ids",
+    "contact_aliases": "numbers and ids",
     "contact_tags": "tags",
     "notes": "notes",
     "schedules": "schedules",
