@@ -8,7 +8,7 @@ from functools import cache
 from frontdesk import queues
 from frontdesk import settings as settings_module
 from frontdesk.flows import audience, broadcasting, callbacks, digests as daily, document_reading, document_work, early, embedding, erasing, firing
-from frontdesk.flows import forgetting, inbound, knowledge, media, model_away, reindexing, replaying, reply as replying, sending
+from frontdesk.flows import forgetting, inbound, knowledge, media, model_away, question_groups, reindexing, replaying, reply as replying, sending
 from frontdesk.flows import suggest as suggesting, sweep as sweeping
 from frontdesk.flows import templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
@@ -70,6 +70,11 @@ def check_page(document_id: int) -> None:
 def reindex() -> None:
     """bulk · nightly: documents from the web are to be looked at again, and what is not in the indexes is taken up."""
     reindexing.begin_night(context())
+
+
+def group_questions() -> None:
+    """documents · questions that the documents did not answer are put with those like them."""
+    question_groups.put_together(context())
 
 
 def documents() -> None:

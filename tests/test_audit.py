@@ -50,6 +50,14 @@ NOT_RECORDED = {
     "callbacks.resend_failed": "delivers again what a program asked for",
     "digests.send": "to the business's own phone",
     "knowledge.check_page": "looks at a page again",
+    "widget.begin": "what a visitor of a website does",
+    "widget.go_on_by_whatsapp": "what a visitor of a website does",
+    "widget.leave_details": "what a visitor of a website does",
+    "widget.seen": "what a visitor of a website does",
+    "widget.typing": "what a visitor of a website does",
+    "widget.write": "what a visitor of a website does",
+    "widgets.preview": "changes nothing",
+    "questions.dismiss": "hides a question from a list",
     "clients.try_it": "a question to the model that reaches nobody",
 }
 
@@ -153,6 +161,10 @@ def desk(app, owner, context, db, channel):
         "rejected.replay": lambda: owner.submit("/rejected/1/replay"),
         "rejected.dismiss": lambda: owner.submit("/rejected/2/dismiss"),
         "replays.adopt": None,
+        "questions.answer": None,  # adds knowledge, as knowledge.add does
+        "widgets.add": lambda: owner.submit("/widgets", name="Chat", client="1", origins=""),
+        "widgets.save": lambda: owner.submit(
+            f"/widgets/{_widget(owner, db)}", name="Chat", client="1", origins="", accent="#1b6b58", whatsapp="", words_language="en"),
         "numbers.address": lambda: db.execute("UPDATE numbers SET webhook_key = 'k' WHERE id = 1") and owner.submit("/numbers/1/address"),
         "clients.save_digest": lambda: owner.submit("/clients/1/digest", **{"digest": "yes", "digest_on": "yes", "hour": "18", "digest_hour": "18"}),
         "callbacks.secret": lambda: owner.submit("/callbacks/secret", client="1"),
@@ -177,6 +189,11 @@ def _invitation(owner, db) -> int:
 def _knowledge(owner, db) -> int:
     owner.submit("/knowledge/of/1", file=(io.BytesIO(b"We open at ten."), "c.txt"))
     return rows(db, "SELECT MAX(id) AS id FROM knowledge_documents")[0]["id"]
+
+
+def _widget(owner, db) -> int:
+    owner.submit("/widgets", name="Other chat", client="1", origins="")
+    return rows(db, "SELECT MAX(number_id) AS id FROM widgets")[0]["id"]
 
 
 LAST = ("people.erase", "users.disable")  # they take away what others need

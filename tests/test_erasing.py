@@ -79,6 +79,17 @@ def ana(context, people, tmp_path):  # noqa: F811
         later |= {"client_id": 1, "number_id": 1, "created_by": None, "now": now}
         schedules.add(db, conversation_id=conversation, phone=None, **later)
         schedules.add(db, conversation_id=None, phone=ANA, **later)
+        for group, (text, asked_by) in enumerate(((f"a {WORD}?", (conversation,)), (f"two {WORD}?", (conversation, conversation_of(context, ben)))), 1):
+            db.execute("INSERT INTO question_groups (id, client_id, text, word_count, latest_at) VALUES (?, 1, ?, 1, 0)", (group, text))
+            db.execute("INSERT INTO question_words VALUES (1, ?, ?)", (WORD, group))
+            for message_id, by in enumerate(asked_by, 10 * group):
+                asked = text if by == conversation else "how much is it?"
+                db.execute("INSERT INTO questions VALUES (NULL, 1, ?, ?, 'declined', ?, 0, ?)", (by, message_id, asked, group))
+        waiting = json.dumps({"first": [{"id": conversation}], "count": 1})
+        db.execute(
+            "INSERT INTO digests (client_id, day, begins_at, ends_at, numbers, waiting, lines, created_at) VALUES (?, ?, ?, ?, '{}', ?, ?, ?)",
+            (1, "2026-09-21", now - 60, now + 60, waiting, json.dumps([f"Somebody wanted {WORD}."]), now),
+        )
     served(context, draft(context, people(f"+{ANA},{WORD}", f"+{BEN},Ben")))
     people(f"+{ANA},{WORD}", f"+{BEN},Ben", f"+49 1511 234 0001 999999,{WORD}")
     return ana
@@ -99,6 +110,7 @@ def test_nothing_of_an_erased_person_is_left_in_any_table_and_nothing_of_others_
     assert left.count(WORD) == 2 and f"Another {WORD} for Ben" in left, "Ben's message, as text and as it came"
     assert BEN in left and "words of Ben" in left and personal.contacts_named(context.db, ANA) == []
     assert [found.name for found in search.find(context.db, WORD)] == ["Ana"], "that is Ben, whose profile says so too"
+    assert [row["text"] for row in rows(context.db, "SELECT text FROM question_groups")] == ["how much is it?"]
     assert context.db.execute("PRAGMA foreign_key_check").fetchall() == []
 
 

@@ -65,7 +65,7 @@ def add(
             db, client_id, name=name, kind=kind, sha256=sha256, size_bytes=len(content), url=url, replaces=before, now=context.now()
         )
         _record(db, "replaced" if before else "added", document_id, context.now(), name=name, client_id=client_id)
-    _ring(context, document_id)
+    ring(context, document_id)
     return document_id
 
 
@@ -80,7 +80,7 @@ def add_page(context: Context, client_id: int, url: str, *, replaces: int | None
             db, client_id, name=name, kind="page", sha256="", size_bytes=0, url=url, replaces=before, now=context.now()
         )
         _record(db, "replaced" if before else "added", document_id, context.now(), name=name, client_id=client_id)
-    _ring(context, document_id)
+    ring(context, document_id)
     return document_id
 
 
@@ -88,14 +88,14 @@ def switch(context: Context, document_id: int, active: bool) -> None:
     with transaction(context.db) as db:
         knowledge.switch(db, document_id, active, context.now())
         _record(db, "switched", document_id, context.now(), on=active)
-    _ring(context, document_id)
+    ring(context, document_id)
 
 
 def remove(context: Context, document_id: int) -> None:
     with transaction(context.db) as db:
         knowledge.remove(db, document_id, context.now())
         _record(db, "removed", document_id, context.now())
-    _ring(context, document_id)
+    ring(context, document_id)
 
 
 def read_again(context: Context, document_id: int) -> None:
@@ -103,14 +103,14 @@ def read_again(context: Context, document_id: int) -> None:
     with transaction(context.db) as db:
         knowledge.read_again(db, document_id, context.now())
         _record(db, "read_again", document_id, context.now())
-    _ring(context, document_id)
+    ring(context, document_id)
 
 
 def _record(db: sqlite3.Connection, what: str, document_id: int, now: float, **details) -> None:
     audit.record(db, f"knowledge.{what}", f"knowledge {document_id}", now, **details)
 
 
-def _ring(context: Context, document_id: int) -> None:
+def ring(context: Context, document_id: int) -> None:
     with context.ringing():
         context.queues.read_document(document_id)
 
@@ -154,8 +154,8 @@ def read_document(context: Context, document_id: int) -> None:
     document = knowledge.get(context.db, document_id)
     if document and document.live:
         context.queues.index_document(document_id)
-        if document.replaces:
-            context.queues.read_document(document.replaces)
+        for older in knowledge.versions_to_take_out(context.db, document_id):
+            context.queues.read_document(older)
 
 
 def _bring_to_rest(context: Context, document: Document) -> None:

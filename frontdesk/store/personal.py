@@ -49,6 +49,10 @@ OF_MESSAGE = f"message_id IN (SELECT id FROM messages WHERE {OF_CONVERSATION})"
 OF_PHONE = "phone IN (SELECT value FROM json_each(:phones))"
 OF_SCHEDULE = f"{OF_CONVERSATION} OR (client_id = :client_id AND {OF_PHONE})"
 
+THEIR_GROUPS = f"SELECT group_id FROM questions WHERE {OF_CONVERSATION} AND group_id IS NOT NULL"
+OTHERS_GROUPS = f"SELECT group_id FROM questions WHERE NOT ({OF_CONVERSATION}) AND group_id IS NOT NULL"
+OTHERS_TEXT = f"""bits = NULL, vector = NULL, text = (
+    SELECT questions.text FROM questions WHERE group_id = question_groups.id AND NOT ({OF_CONVERSATION}) ORDER BY questions.id DESC LIMIT 1)"""
 OF_DIGEST_TASKS = "client_id = :client_id AND kind = 'digest'"
 OF_DAYS = f"""client_id = :client_id AND EXISTS (
     SELECT 1 FROM messages WHERE {OF_CONVERSATION} AND messages.created_at >= begins_at AND messages.created_at < ends_at)"""
@@ -59,6 +63,13 @@ RULES = [
     Rule("contact_aliases", OF_CONTACT),
     Rule("contact_tags", OF_CONTACT),
     Rule("opt_outs", OF_CONTACT),
+    Rule("visitor_details", OF_CONTACT),
+    Rule("widget_references", OF_CONVERSATION),
+    # A group of questions is named by one of them: by another's from now on, and found by its words no more.
+    Rule("question_groups", f"id IN ({THEIR_GROUPS}) AND id NOT IN ({OTHERS_GROUPS})", exported=False),
+    Rule("question_words", f"group_id IN ({THEIR_GROUPS})", exported=False),
+    Rule("question_groups", f"id IN ({THEIR_GROUPS})", OTHERS_TEXT, exported=False),
+    Rule("questions", OF_CONVERSATION),
     Rule("drafts", OF_CONVERSATION),
     Rule("suggestions", OF_CONVERSATION),
     Rule("notes", OF_CONVERSATION),
@@ -78,6 +89,7 @@ RULES = [
     Rule("document_parts", f"task_id IN (SELECT id FROM document_tasks WHERE {OF_DIGEST_TASKS})", exported=False),
     Rule("document_tasks", OF_DIGEST_TASKS, "state = 'cancelled', claim_owner = NULL, result = NULL, first_answer = NULL, second_answer = NULL", exported=False),
     Rule("digests", OF_DAYS, "state = 'ready', task_id = NULL, lines = '[]', waiting = json_set(waiting, '$.first', json('[]')), " + LINES_GONE, exported=False),
+    Rule("knowledge_sources", OF_MESSAGE, exported=False, later=True),
     Rule("knowledge_seen", OF_MESSAGE, exported=False, later=True),
     Rule("messages", OF_CONVERSATION, later=True),
     Rule("conversations", OF_CONTACT, later=True),
