@@ -48,6 +48,17 @@ def _number(low: float, high: float) -> Callable[[str], float]:
     return read
 
 
+def _days_or_none(low: float) -> Callable[[str], float | None]:
+    """Nothing, and 0, which is what a client's page has for it: for ever."""
+    read_days = _number(low, 36500)
+
+    def read(raw: str) -> float | None:
+        return read_days(raw) if raw and raw != "0" else None
+
+    read.wants = f"days, from {low:g} to 36500, or nothing"
+    return read
+
+
 def _choice(*choices: str) -> Callable[[str], str]:
     def read(raw: str) -> str:
         if raw.lower() not in choices:
@@ -291,6 +302,19 @@ class Settings:
 
     metrics_token: str = _setting(
         "", _text, "Who reads /metrics must send it: `Authorization: Bearer …`. Empty: this machine alone, and no proxy.", secret=True
+    )
+
+    messages_keep_days: float | None = _setting(
+        "", _days_or_none(8), "Messages are deleted after so many days (per client). Empty: never. Under 8 a provider's repetition would be news."
+    )
+    closed_keep_days: float | None = _setting(
+        "", _days_or_none(8), "Closed conversations in which nothing was said for so many days are deleted (per client). Empty: never."
+    )
+    audit_keep_days: int = _setting("365", _whole(30, 36500), "The audit log, of who did what, goes back so far.")
+    erasures_keep_days: int = _setting(
+        "400",
+        _whole(30, 36500),
+        "So long it is known, by keyed hashes, who was erased, so that a restored backup does not bring them back: as long as your oldest backup.",
     )
 
     backup_dir: Path | None = _setting(

@@ -55,7 +55,7 @@ def conversations(context):
 def everything(settings) -> dict:
     """All rows of all tables, and all media."""
     with closing(database.connect(settings)) as db:
-        tables = [name for [name] in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'messages_fts%'")]
+        tables = [name for [name] in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'messages_fts%' AND name <> 'audit'")]
         found = {table: [tuple(row) for row in db.execute(f"SELECT * FROM {table}")] for table in tables}
         found["search"] = [id for [id] in db.execute("SELECT rowid FROM messages_fts WHERE messages_fts MATCH 'hello'")]
     for folder in installation.FOLDERS:

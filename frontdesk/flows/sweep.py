@@ -2,8 +2,9 @@
 
 import logging
 
-from frontdesk.flows import audience, broadcasts, callbacks, digests, document_reading, document_work, documents, embedding, firing, knowledge
-from frontdesk.flows import media, question_groups, receiving, reindexing, replaying, replays, sending, suggest, take_over, trying, waits
+from frontdesk.flows import audience, broadcasts, callbacks, digests, document_reading, document_work, documents, embedding, erasing, firing
+from frontdesk.flows import forgetting, knowledge, media, question_groups, receiving, reindexing, replaying, replays, sending, suggest, take_over
+from frontdesk.flows import trying, waits
 from frontdesk.flows.context import Context
 from frontdesk.store import api_tokens, callbacks as callback_rows, clients, conversations, digests as digest_rows, login_links, measures, models
 from frontdesk.store import outbox, replays as replay_rows, schedules, suggestions, tries, user_sessions
@@ -54,6 +55,7 @@ def sweep(context: Context) -> None:
     audience.sweep(context)
     broadcasts.sweep(context)
     callbacks.sweep(context)
+    erasing.sweep(context)
     digests.sweep(context)
 
 
@@ -84,7 +86,7 @@ def _model_should_be_tried(context: Context, now: float) -> bool:
 
 def clean(context: Context) -> None:
     """Nightly: statuses of messages that never became known, log-ins and links that are over, files that nobody uses, documents'
-    results past their time.
+    results past their time, names of those erased long ago, old entries of the audit log. Old messages go after it (forgetting.py).
     """
     now = context.now()
     documents.expire(context)
@@ -103,3 +105,5 @@ def clean(context: Context) -> None:
     media.clean(context)
     embedding.clean(context)
     question_groups.clean(context)
+    erasing.clean(context)
+    forgetting.clean(context)

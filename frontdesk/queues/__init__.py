@@ -7,6 +7,7 @@ are row ids, written as JSON; jobs are named, never imported.
 from rq.exceptions import DeserializationError
 from rq.serializers import JSONSerializer
 
+from frontdesk.queues import traces
 from frontdesk.queues.acknowledgements import Acknowledgements
 from frontdesk.queues.bells import Bells
 from frontdesk.queues.connection import Connection, RedisError, connect
@@ -45,5 +46,6 @@ __all__ = [
     "load",
     "redis_facts",
     "scheduler_alive",
+    "traces",
     "workers_alive",
 ]

@@ -151,6 +151,7 @@ CHANGEABLE = (
     "away_text", "hours", "wait_threshold_seconds", "wait_text", "persona", "language", "region",
     "stop_text", "start_text", "knowledge_only", "unknown_text", "shows_sources", "sources_text", "passage_when_away", "passage_text",
     "image_text", "voice_text",
+    "messages_keep_days", "closed_keep_days", "media_keep_days", "documents_keep_days",
 )  # fmt: skip
 
 

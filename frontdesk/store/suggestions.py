@@ -29,9 +29,11 @@ def get(db: sqlite3.Connection, suggestion_id: int) -> Suggestion | None:
     return Suggestion(*row) if row else None
 
 
-def settle(db: sqlite3.Connection, suggestion_id: int, state: str, text: str) -> None:
+def settle(db: sqlite3.Connection, suggestion: Suggestion, state: str, text: str) -> None:
+    """Of this very suggestion: one that was erased has left its id to another."""
     db.execute(
-        "UPDATE suggestions SET state = ?, text = ? WHERE id = ? AND state = 'wanted'", (state, text, suggestion_id)
+        "UPDATE suggestions SET state = ?, text = ? WHERE id = ? AND conversation_id = ? AND created_at = ? AND state = 'wanted'",
+        (state, text, suggestion.id, suggestion.conversation_id, suggestion.created_at),
     )
 
 
