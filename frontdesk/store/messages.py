@@ -211,30 +211,37 @@ def seconds_to_a_person(db: sqlite3.Connection, client_id: int, limit: int = 20)
     return [row["seconds"] for row in rows if row["seconds"] is not None]
 
 
-def history(db: sqlite3.Connection, conversation_id: int, limit: int) -> tuple[list[Turn], int]:
+def history(db: sqlite3.Connection, conversation_id: int, limit: int, before: int = 2**62) -> tuple[list[Turn], int]:
     """The newest `limit` messages before those that wait, in the order they came, and how many older ones there are.
 
-    Left out: what was taken back, system notes (they answer nothing), and what never went out. A customer's reaction stands with
-    what it is to, the newest to each message alone: a thumb up may be the answer to a question.
+    `before`: as it was when this answer was written. Left out: lines that name an answer's sources (the model would write such ones
+    itself), what was taken back, system notes (they answer nothing), and what never went out. A customer's reaction stands with what
+    it is to, the newest to each message alone: a thumb up may be the answer to a question.
     """
     which = """
-        conversation_id = ? AND revoked_at IS NULL AND text <> '' AND group_id IS NULL
+        conversation_id = ?1 AND id < ?2 AND COALESCE(answered_by, 0) < ?2 AND revoked_at IS NULL AND text <> '' AND group_id IS NULL
         AND kind NOT IN ('system', 'unsupported') AND state NOT IN ('waiting', 'failed', 'withdrawn')
         AND COALESCE(purpose, '') <> 'holding'
         AND (kind <> 'reaction' OR direction = 'in')
     """
-    count = db.execute(f"SELECT COUNT(*) FROM messages WHERE {which}", (conversation_id,)).fetchone()[0]
+    count = db.execute(f"SELECT COUNT(*) FROM messages WHERE {which}", (conversation_id, before)).fetchone()[0]
     rows = db.execute(
         f"""
-        SELECT id, direction, text, kind FROM messages WHERE {which}
-        ORDER BY id DESC LIMIT ?
+        SELECT id, direction, text, kind, line FROM messages LEFT JOIN knowledge_sources ON message_id = id WHERE {which}
+        ORDER BY id DESC LIMIT ?3
         """,
-        (conversation_id, limit),
+        (conversation_id, before, limit),
     ).fetchall()
     reactions = [row["id"] for row in rows if row["kind"] == "reaction"]
     words = _reactions(db, reactions) if reactions else {}
-    turns = (Turn(row[0], row[1], words.get(row[0], "") if row[3] == "reaction" else row[2]) for row in reversed(rows))
+    turns = [Turn(row["id"], row["direction"], _told(row, words)) for row in reversed(rows)]
     return [turn for turn in turns if turn.text], max(0, count - limit)
+
+
+def _told(row: sqlite3.Row, reactions: dict[int, str]) -> str:
+    if row["kind"] == "reaction":
+        return reactions.get(row["id"], "")
+    return row["text"].removesuffix(row["line"]).rstrip() if row["line"] else row["text"]
 
 
 def _reactions(db: sqlite3.Connection, ids: list[int]) -> dict[int, str]:
