@@ -9,8 +9,7 @@ from frontdesk import queues
 from frontdesk import settings as settings_module
 from frontdesk.flows import audience, broadcasting, callbacks, digests as daily, document_reading, document_work, early, embedding, erasing, firing
 from frontdesk.flows import forgetting, inbound, knowledge, media, model_away, question_groups, receiving, reindexing, replaying, reply as replying
-from frontdesk.flows import sending
-from frontdesk.flows import suggest as suggesting, sweep as sweeping
+from frontdesk.flows import sending, suggest as suggesting, sweep as sweeping
 from frontdesk.flows import templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
 from frontdesk.store import outbox

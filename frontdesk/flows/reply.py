@@ -96,8 +96,7 @@ def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
         ring_for_the_rest(work)
         return
     try:
-        fixed = files_told.fixed_answer(work)
-        asked = ask(work) if fixed is None else Asked([], None, [], fixed, None)
+        asked = ask(work)
     except NewerMessage:
         begin_anew(work)
     except HandedBack:
@@ -161,13 +160,16 @@ def begin(context: Context, conversation: Conversation, owner: str) -> Work | No
 
 def ask(work: Work, watch_class: type[Watch] = Watch) -> Asked:
     """The answer, with what it rests on noted in `work`."""
+    fixed = files_told.fixed_answer(work)
+    if fixed is not None:
+        return Asked([], None, [], fixed, None)
     context = work.context
     before, older = messages.history(context.db, work.id, prompt.LONGEST_HISTORY)
     turns = [*before, *(Turn(message.id, "in", message.text) for message in work.waiting)]
     with watch_class(work) as watch:
         asked = asking.ask(
             context, work.client, turns, len(work.waiting), watch=watch.look, now=context.now(), older=older, options=work.options,
-            hearing=watch.hearing(), conversation=work.conversation, pictures_of=[message.id for message in work.waiting],
+            hearing=watch.hearing(), conversation=work.conversation,
         )
     work.shown, work.gap = asked.shown, asked.gap
     return asked
