@@ -55,6 +55,8 @@ def recurring(settings: Settings) -> list[Recurring]:
         Recurring("templates", "jobs.refresh_templates", queue="bulk", every_seconds=TEMPLATES_EVERY_SECONDS),
         # takes away what is over: log-ins, links, idempotency keys, results and figures that are old
         Recurring("clean", "jobs.clean", cron="0 2 * * *"),
+        # documents from the web are looked at again, and what is not in the indexes is taken up
+        Recurring("reindex", "jobs.reindex", "bulk", cron="0 2 * * *"),
         *([Recurring("backup", "jobs.backup", "bulk", cron="15 3 * * *")] if settings.backup_dir else []),
     ]
 

@@ -191,7 +191,8 @@ def test_an_answer_that_is_no_longer_wanted_notes_nothing(only, model):
     conversation = conversations.claim(only.db, 1, "me", only.now(), 45)
     work = reply.begin(only, conversation, "me")
     only.db.execute("UPDATE conversations SET state = 'human', claim_owner = NULL")
-    reply.keep(work, reply.unknown(work))
+    work.gap = "no_passage"
+    reply.keep(work, SENTENCE)
     assert outbound(only) == [] and causes(only) == []
 
 

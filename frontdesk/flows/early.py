@@ -8,8 +8,7 @@ import uuid
 
 from frontdesk.errors import ModelError
 from frontdesk.flows.context import Context
-from frontdesk.flows.grounding import NothingToRestOn
-from frontdesk.flows.reply import ask, begin, keep, learn, said, unknown
+from frontdesk.flows.reply import ask, begin, keep, learn
 from frontdesk.flows.watch import Cancelled, Watch, Work, release, ring_for_the_rest
 from frontdesk.store import conversations, drafts
 from frontdesk.store.database import transaction
@@ -39,11 +38,7 @@ def begin_early(context: Context, conversation_id: int) -> None:
     if work is None:
         return
     try:
-        asked, completion = ask(work, EarlyWatch)
-        text = said(work, completion)
-    except NothingToRestOn:
-        _put_aside_or_keep(work, unknown(work))
-        return
+        asked = ask(work, EarlyWatch)
     except (Cancelled, ModelError):  # whatever it was: at the end of the period the answer is begun again
         release(work)
         ring_for_the_rest(work)
@@ -51,8 +46,8 @@ def begin_early(context: Context, conversation_id: int) -> None:
     except BaseException:
         release(work)
         raise
-    _put_aside_or_keep(work, text)
-    learn(work, asked, completion)
+    _put_aside_or_keep(work, asked.text)
+    learn(work, asked)
 
 
 def _put_aside_or_keep(work: Work, text: str) -> None:

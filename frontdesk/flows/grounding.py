@@ -24,10 +24,6 @@ NOT_IN_DOCUMENTS = "not_in_documents"  # why a person is needed
 _MARK = re.compile(r"[*_`\"'“”]*[\[<({【]+\s*unknown\s*[\])>}】]+[*_`\"'“”]*[.:,]?|\A\W*unknown\W*\Z", re.IGNORECASE)
 
 
-class NothingToRestOn(Exception):
-    """The model must not be asked: nothing that was found fits."""
-
-
 @dataclass(frozen=True, slots=True)
 class Ground:
     """`question`: what was asked, '' where nothing was. `shown`: passages, best first. `fits`: whether any is good enough."""
@@ -52,15 +48,14 @@ def find(context: Context, client: Client, turns: Sequence[Turn], waiting: int, 
     return Ground(question, shown, fits, searched)
 
 
-def refuse_to_invent(client: Client, ground: Ground, hint: str = "") -> None:
-    """Raises NothingToRestOn. `hint`: what a colleague says is something to rest on; a greeting needs nothing."""
-    if client.knowledge_only and ground.question and not ground.fits and not hint:
-        raise NothingToRestOn
+def must_not_ask(client: Client, ground: Ground, hint: str = "") -> bool:
+    """Nothing that was found fits. `hint`: what a colleague says is something to rest on; a greeting needs nothing."""
+    return bool(client.knowledge_only and ground.question and not ground.fits and not hint)
 
 
-def rules(client: Client, ground: Ground) -> str:
+def rules(client: Client, ground: Ground, hint: str = "") -> str:
     """What stands before the passages."""
-    if not client.knowledge_only:
+    if hint or not client.knowledge_only:
         return prompt.DOCUMENTS if ground.shown else ""
     return prompt.ONLY_DOCUMENTS if ground.question else prompt.NOTHING_ASKED
 

@@ -11,8 +11,9 @@ import time
 import uuid
 
 from frontdesk import logs, queues
-from frontdesk.errors import ContextExceeded, ModelAway, ModelError, ModelMissing
-from frontdesk.flows import grounding, prompt, questions, sources
+from frontdesk.errors import ModelAway, ModelError, ModelMissing
+from frontdesk.flows import asking, grounding, prompt, questions, sources
+from frontdesk.flows.asking import Asked
 from frontdesk.flows.context import Context
 from frontdesk.flows.model_away import (
     LONGEST_MODEL_RETRY_SECONDS,
@@ -23,9 +24,8 @@ from frontdesk.flows.model_away import (
     try_again_or_ask_person,
     wait_for_model,
 )
-from frontdesk.flows.splitting import split_text
+from frontdesk.flows.splitting import split_to_fit
 from frontdesk.flows.watch import Cancelled, HandedBack, NewerMessage, Watch, Work, release, ring_for_the_rest
-from frontdesk.ollama import Completion
 from frontdesk.store import clients, conversations, drafts, messages, models, numbers, outbox, seen
 from frontdesk.store.conversations import Conversation
 from frontdesk.store.database import transaction
@@ -96,10 +96,7 @@ def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
         ring_for_the_rest(work)
         return
     try:
-        asked, completion = ask(work)
-        text = said(work, completion)
-    except grounding.NothingToRestOn:
-        keep(work, unknown(work))
+        asked = ask(work)
     except NewerMessage:
         begin_anew(work)
     except HandedBack:
@@ -119,8 +116,8 @@ def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
         log.exception("the answer in conversation %s failed", work.id)
         try_again_or_ask_person(work, ModelError(f"a fault in Frontdesk: {type(error).__name__}"))
     else:
-        keep(work, text, completion.prompt_seconds + completion.output_seconds)
-        learn(work, asked, completion)
+        keep(work, asked.text, asked.seconds)
+        learn(work, asked)
 
 
 def _ring_if_owed_later(context: Context, conversation_id: int) -> None:
@@ -161,40 +158,17 @@ def begin(context: Context, conversation: Conversation, owner: str) -> Work | No
 # --- asking ---------------------------------------------------------------------------------------------------------------
 
 
-def ask(work: Work, watch_class: type[Watch] = Watch) -> tuple[list[dict[str, str]], Completion]:
-    """The prompt that was answered, and the answer. A prompt that is too long after all is halved once.
-
-    Raises grounding.NothingToRestOn where the model must not be asked.
-    """
+def ask(work: Work, watch_class: type[Watch] = Watch) -> Asked:
+    """The answer, with what it rests on noted in `work`."""
     context = work.context
     before, older = messages.history(context.db, work.id, prompt.LONGEST_HISTORY)
     turns = [*before, *(Turn(message.id, "in", message.text) for message in work.waiting)]
-    ratio = models.get(context.db, context.settings.ollama_host, work.options.model).characters_per_token
     with watch_class(work) as watch:
-        work.ground = grounding.find(context, work.client, turns, len(work.waiting), watch=watch.look)
-    grounding.refuse_to_invent(work.client, work.ground)
-    rules = grounding.rules(work.client, work.ground)
-    for share in (1.0, 0.5):
-        work.shown = prompt.fitting(work.ground.shown, work.client, work.options, ratio, share)
-        asked = prompt.messages(work.client, turns, older, work.options, ratio, context.now(), share, shown=work.shown, rules=rules)
-        try:
-            with watch_class(work) as watch:
-                return asked, context.ollama.chat(asked, work.options, watch=watch.look)
-        except ContextExceeded:
-            if share == 0.5:
-                raise
-
-
-def said(work: Work, completion: Completion) -> str:
-    """The answer as it goes out."""
-    text, work.gap = grounding.said(work.client, work.ground, completion.text)
-    return text
-
-
-def unknown(work: Work) -> str:
-    """The sentence of a client that answers only from its documents, where these have nothing."""
-    work.gap = grounding.NO_PASSAGE
-    return work.client.unknown_text
+        asked = asking.ask(
+            context, work.client, turns, len(work.waiting), watch=watch.look, now=context.now(), older=older, options=work.options
+        )
+    work.shown, work.gap = asked.shown, asked.gap
+    return asked
 
 
 # --- what came of it --------------------------------------------------------------------------------------------------------
@@ -207,7 +181,8 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
     """
     context, db = work.context, work.context.db
     now = context.now()
-    parts = split_text(_apologise_if_late(work, text, now))
+    channel = context.channel(numbers.get(db, work.conversation.number_id).channel)
+    parts = split_to_fit(_apologise_if_late(work, text, now), channel.fits)
     if not parts:
         try_again_or_ask_person(work, ModelError("the answer held nothing that can be sent"))
         return
@@ -253,11 +228,14 @@ def _write_down_gap(db: sqlite3.Connection, work: Work, now: float) -> None:
         conversations.need_person(db, work.id, grounding.NOT_IN_DOCUMENTS, now)
 
 
-def learn(work: Work, asked: list[dict[str, str]], completion: Completion) -> None:
+def learn(work: Work, asked: Asked) -> None:
     """The model answers, how long its tokens are and, every few seconds, how quick it is."""
+    completion = asked.completion
+    if completion is None:
+        return
     context, host, model = work.context, work.context.settings.ollama_host, work.options.model
     known, now = models.get(context.db, host, model), context.now()
-    ratio = prompt.learnt_ratio(asked, completion.prompt_tokens, known.characters_per_token)
+    ratio = prompt.learnt_ratio(asked.messages, completion.prompt_tokens, known.characters_per_token)
     models.answered(context.db, host, model, now, ratio)
     if abs(now - known.updated_at) >= MEASURED_EVERY_SECONDS:
         models.took(context.db, host, model, completion.prompt_seconds + completion.output_seconds, completion.tokens_per_second, now)

@@ -4,11 +4,10 @@ import logging
 import sqlite3
 
 from frontdesk import queues
-from frontdesk.errors import ContextExceeded, ModelError
-from frontdesk.flows import grounding, prompt
+from frontdesk.errors import ModelError
+from frontdesk.flows import asking, prompt
 from frontdesk.flows.context import Context
-from frontdesk.flows.model_away import model_options
-from frontdesk.store import clients, conversations, messages, models, numbers, suggestions
+from frontdesk.store import clients, conversations, messages, numbers, suggestions
 from frontdesk.store.database import transaction
 from frontdesk.store.messages import Turn
 
@@ -17,6 +16,10 @@ log = logging.getLogger(__name__)
 LONGEST_HINT = 500
 NOTHING_TO_REST_ON = "No document answers this, and this client answers only from its documents. With a hint, the draft is made of that."
 KEPT_SECONDS = 7 * 24 * 3600
+
+
+class NothingToRestOn(Exception):
+    """The client answers only from its documents, and they do not hold this."""
 
 
 class Stopping(Exception):
@@ -39,7 +42,7 @@ def write(context: Context, suggestion_id: int) -> None:
         return
     try:
         text = _ask(context, suggestion)
-    except grounding.NothingToRestOn:
+    except NothingToRestOn:
         suggestions.settle(context.db, suggestion_id, "failed", NOTHING_TO_REST_ON)
     except Stopping:
         context.queues.suggest(suggestion_id)
@@ -61,26 +64,13 @@ def _ask(context: Context, suggestion: suggestions.Suggestion) -> str:
     client = clients.get(db, numbers.get(db, conversation.number_id).client_id, context.settings)
     before, older = messages.history(db, conversation.id, prompt.LONGEST_HISTORY)
     turns = [*before, *(Turn(message.id, "in", message.text) for message in messages.waiting(db, conversation.id))]
-    options = model_options(context, client.model, client.temperature)
-    ratio = models.get(db, context.settings.ollama_host, client.model).characters_per_token
 
     def stop_when_told() -> None:
         if context.stopping.is_set():
             raise Stopping
 
     waiting = max(1, len(turns) - len(before))
-    ground = grounding.find(context, client, turns, waiting, watch=stop_when_told)
-    grounding.refuse_to_invent(client, ground, suggestion.hint)
-    rules = prompt.DOCUMENTS if suggestion.hint and ground.shown else "" if suggestion.hint else grounding.rules(client, ground)
-    for share in (1.0, 0.5):
-        shown = prompt.fitting(ground.shown, client, options, ratio, share)
-        asked = prompt.messages(client, turns, older, options, ratio, context.now(), share, hint=suggestion.hint, shown=shown, rules=rules)
-        try:
-            text, gap = grounding.said(client, ground, context.ollama.chat(asked, options, watch=stop_when_told).text)
-        except ContextExceeded:
-            if share == 0.5:
-                raise
-            continue
-        if gap and client.knowledge_only and not suggestion.hint:
-            raise grounding.NothingToRestOn
-        return text
+    asked = asking.ask(context, client, turns, waiting, watch=stop_when_told, now=context.now(), older=older, hint=suggestion.hint)
+    if asked.gap and client.knowledge_only and not suggestion.hint:
+        raise NothingToRestOn
+    return asked.text

@@ -5,9 +5,8 @@ import time
 from dataclasses import replace
 
 from frontdesk.errors import ModelError
-from frontdesk.flows import grounding, prompt, sources
+from frontdesk.flows import asking, grounding, sources
 from frontdesk.flows.context import Context
-from frontdesk.flows.model_away import model_options
 from frontdesk.flows.suggest import Stopping
 from frontdesk.store import clients, tries
 from frontdesk.store.database import transaction
@@ -33,7 +32,6 @@ def write(context: Context, try_id: int) -> None:
         return
     client = clients.get(context.db, wanted.client_id, context.settings)
     client = replace(client, system_prompt=wanted.prompt, persona=wanted.persona, language=wanted.language)
-    options = model_options(context, client.model, client.temperature)
     turns = [Turn(0, "in", wanted.question)]
 
     def stop_when_told() -> None:
@@ -42,14 +40,7 @@ def write(context: Context, try_id: int) -> None:
 
     began = time.monotonic()
     try:
-        ground = grounding.find(context, client, turns, 1, watch=stop_when_told)
-        grounding.refuse_to_invent(client, ground)
-        shown = prompt.fitting(ground.shown, client, options, None)
-        asked = prompt.messages(client, turns, 0, options, None, context.now(), shown=shown, rules=grounding.rules(client, ground))
-        completion = context.ollama.chat(asked, options, watch=stop_when_told)
-        text, gap = grounding.said(client, ground, completion.text)
-    except grounding.NothingToRestOn:
-        tries.settle(context.db, try_id, "ready", client.unknown_text, gap=grounding.NO_PASSAGE)
+        asked = asking.ask(context, client, turns, 1, watch=stop_when_told, now=context.now())
     except Stopping:
         context.queues.put("documents", "jobs.try_prompt", "try", try_id, at_front=True)
     except ModelError as error:
@@ -57,7 +48,8 @@ def write(context: Context, try_id: int) -> None:
         tries.settle(context.db, try_id, "failed", f"The model gave no answer: {error}.")
     else:
         took = time.monotonic() - began
-        gap = gap if gap == grounding.DECLINED or client.knowledge_only else None
-        source = "" if gap else sources.line(context.db, client, text, wanted.question, shown)
-        text = "\n\n".join(sources.under([text], source))
-        tries.settle(context.db, try_id, "ready", text, took, completion.tokens_per_second, gap)
+        gap = asked.gap if asked.gap == grounding.DECLINED or client.knowledge_only else None
+        source = "" if gap else sources.line(context.db, client, asked.text, wanted.question, asked.shown)
+        text = "\n\n".join(sources.under([asked.text], source))
+        speed = asked.completion and asked.completion.tokens_per_second
+        tries.settle(context.db, try_id, "ready", text, took, speed, gap)

@@ -1,8 +1,6 @@
 """Broadcasts: made, started, paused, watched."""
 
-from frontdesk import fetch
-from frontdesk.errors import FetchRefused
-from frontdesk.flows import broadcasts as control, mends, reach
+from frontdesk.flows import broadcasts as control, callbacks, mends, reach
 from frontdesk.flows.broadcasts import CannotBroadcast, Wanted
 from frontdesk.flows.refusals import Refused
 from frontdesk.store import broadcasts
@@ -16,6 +14,7 @@ STATUS = {"not_found": 404, "wrong_state": 409, "not_ready": 409}
 
 def _make(call: Call) -> models.Broadcast:
     context, wanted = call.context, _wanted(call.given)
+    callbacks.check(context, wanted.callback_url)
 
     def make(db) -> models.Broadcast:
         try:
@@ -27,6 +26,7 @@ def _make(call: Call) -> models.Broadcast:
 
 
 def _alter(call: Call) -> models.Broadcast:
+    callbacks.check(call.context, call.given.callback_url)
     try:
         control.change(call.context, _known(call).id, _wanted(call.given), client_id=call.token.client_id)
     except CannotBroadcast as error:
@@ -35,11 +35,6 @@ def _alter(call: Call) -> models.Broadcast:
 
 
 def _wanted(given: models.MakeBroadcast) -> Wanted:
-    if given.callback_url is not None:
-        try:
-            fetch.check(given.callback_url)
-        except FetchRefused as error:
-            raise Refused(422, "bad_url", str(error), "callback_url") from None
     values = given.model_dump(exclude={"variables", "quiet_from", "quiet_until"})
     variables = {name: source.model_dump(exclude_none=True) for name, source in given.variables.items()}
     return Wanted(**values, variables=variables, quiet_from=_minutes(given.quiet_from), quiet_until=_minutes(given.quiet_until))

@@ -1,6 +1,6 @@
 """Every operation of the API: its routes, its checks and its description are made from this table."""
 
-from frontdesk.web.api import audiences, broadcasts, contacts, documents, lists, media, schedules, sending, tasks, templates
+from frontdesk.web.api import audiences, broadcasts, callbacks, contacts, documents, lists, media, schedules, sending, tasks, templates
 
 OPERATIONS = [
     *sending.OPERATIONS,
@@ -13,4 +13,5 @@ OPERATIONS = [
     *documents.OPERATIONS,
     *audiences.OPERATIONS,
     *broadcasts.OPERATIONS,
+    *callbacks.OPERATIONS,
 ]
