@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 KINDS = {
     "cloud": "frontdesk.channels.cloud:CloudChannel",
+    "widget": "frontdesk.channels.widget:WidgetChannel",
     "wati": "frontdesk.channels.wati:WatiChannel",
 }
 
@@ -152,6 +153,21 @@ class PersonChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class DetailsLeft:
+    """How a visitor of the web chat wants to be reached, as they wrote it into a form: nobody proved it."""
+
+    number_external_id: str
+    person: Person
+    external_id: str
+    at: float
+    text: str
+    name: str | None
+    email: str | None
+    phone: str | None
+    raw: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class MarketingPreference:
     """The customer's own switch for marketing: `stopped` True (stop) or False (resume)."""
 
@@ -190,6 +206,7 @@ Event = (
     | StatusChange
     | Echo
     | PersonChanged
+    | DetailsLeft
     | MarketingPreference
     | AccountEvent
     | Rejected

@@ -45,10 +45,12 @@ def ask(
     older: int = 0,
     hint: str = "",
     options: ModelOptions | None = None,
+    hearing: dict | None = None,
 ) -> Asked:
     """The last `waiting` of `turns` want an answer, `older` came before the first. A prompt that is too long after all is halved once.
 
-    `now`: the time that the prompt tells. `options`: not the client's own. `hint`: what a colleague wants it to say.
+    `now`: the time that the prompt tells. `options`: not the client's own. `hint`: what a colleague wants it to say. `hearing`: more for
+    Ollama.chat, where somebody reads along.
     What `watch` raises comes out of here, as do the Model… errors.
     """
     options = options or model_options(context, client.model, client.temperature)
@@ -61,7 +63,7 @@ def ask(
         shown = prompt.fitting(ground.shown, client, options, ratio, share)
         messages = prompt.messages(client, turns, older, options, ratio, now, share, hint=hint, shown=shown, rules=rules)
         try:
-            completion = context.ollama.chat(messages, options, watch=watch)
+            completion = context.ollama.chat(messages, options, watch=watch, **(hearing or {}))
         except ContextExceeded:
             if share == 0.5:
                 raise

@@ -165,7 +165,8 @@ def ask(work: Work, watch_class: type[Watch] = Watch) -> Asked:
     turns = [*before, *(Turn(message.id, "in", message.text) for message in work.waiting)]
     with watch_class(work) as watch:
         asked = asking.ask(
-            context, work.client, turns, len(work.waiting), watch=watch.look, now=context.now(), older=older, options=work.options
+            context, work.client, turns, len(work.waiting), watch=watch.look, now=context.now(), older=older, options=work.options,
+            hearing=watch.hearing(),
         )
     work.shown, work.gap = asked.shown, asked.gap
     return asked

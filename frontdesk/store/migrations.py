@@ -1364,6 +1364,47 @@ def m026c_digests(db: Database) -> None:
 
 
 @migrations()
+def m027_widget(db: Database) -> None:
+    """The web chat: how each looks and where it may stand, what visitors left of themselves, and who went on by WhatsApp."""
+    _statements(
+        db,
+        """
+        CREATE TABLE widgets (
+            number_id INTEGER PRIMARY KEY REFERENCES numbers ON DELETE CASCADE,
+            origins TEXT NOT NULL DEFAULT '',
+            accent TEXT NOT NULL,
+            scheme TEXT NOT NULL DEFAULT 'auto' CHECK (scheme IN ('auto', 'light', 'dark')),
+            side TEXT NOT NULL DEFAULT 'end' CHECK (side IN ('start', 'end')),
+            language TEXT NOT NULL DEFAULT 'en',
+            words TEXT NOT NULL DEFAULT '{}',
+            ask_details INTEGER NOT NULL DEFAULT 1,
+            whatsapp_number_id INTEGER REFERENCES numbers ON DELETE SET NULL,
+            changed_at REAL NOT NULL
+        );
+
+        -- what a visitor wrote into the form: nobody proved it, so it finds no other contact
+        CREATE TABLE visitor_details (
+            contact_id INTEGER PRIMARY KEY REFERENCES contacts ON DELETE CASCADE,
+            name TEXT,
+            email TEXT,
+            phone TEXT,
+            given_at REAL NOT NULL
+        );
+
+        -- a code that a visitor takes along to WhatsApp, and the conversation in which it came up there
+        CREATE TABLE widget_references (
+            code TEXT PRIMARY KEY,
+            conversation_id INTEGER NOT NULL UNIQUE REFERENCES conversations ON DELETE CASCADE,
+            created_at REAL NOT NULL,
+            joined_conversation_id INTEGER REFERENCES conversations ON DELETE SET NULL,
+            joined_at REAL
+        );
+        CREATE INDEX widget_references_joined ON widget_references (joined_conversation_id) WHERE joined_conversation_id IS NOT NULL
+        """,
+    )
+
+
+@migrations()
 def m028_webhook_addresses(db: Database) -> None:
     # webhook_key: part of the address a number's webhooks come to, where it has one of its own; a new key is a new address.
     # told_at: when a webhook last told of a message we sent.
