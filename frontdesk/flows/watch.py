@@ -128,14 +128,18 @@ def _show_typing(work: Work) -> None:
 
 def ring_for_the_rest(work: Work) -> None:
     """What the customer wrote while this was being written has a job or bell that found the conversation claimed."""
-    context = work.context
-    conversation = conversations.get(context.db, work.id)
+    ring_for(work.context, work.id)
+
+
+def ring_for(context: Context, conversation_id: int) -> None:
+    """The bell of the answer that is owed in this conversation, if one is."""
+    conversation = conversations.get(context.db, conversation_id)
     if conversation is None or conversation.waiting_since is None or conversation.state != "bot":
         return
-    if conversation.reply_due_at <= context.now():
+    if conversation.answer_due_at <= context.now():
         context.queues.reply()
     else:
-        context.bells.reply_at({work.id: conversation.reply_due_at})
+        context.bells.reply_at({conversation_id: conversation.answer_due_at})
 
 
 def release(work: Work) -> None:

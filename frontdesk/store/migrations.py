@@ -1418,6 +1418,39 @@ def m028_webhook_addresses(db: Database) -> None:
 
 
 @migrations()
+def m029_received_files(db: Database) -> None:
+    """What customers send besides text: fetched, read, and shown on the desk. The file itself is in `media`, as those for sending."""
+    _statements(
+        db,
+        """
+        CREATE TABLE received_files (
+            message_id INTEGER PRIMARY KEY REFERENCES messages ON DELETE CASCADE,
+            state TEXT NOT NULL CHECK (state IN ('wanted', 'fetched', 'done', 'failed')),
+            text TEXT,
+            error_code TEXT,
+            error_words TEXT,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            due_at REAL,
+            lease_owner TEXT,
+            lease_expires_at REAL,
+            created_at REAL NOT NULL
+        );
+        CREATE INDEX received_files_open ON received_files (message_id) WHERE state IN ('wanted', 'fetched');
+
+        -- so long the answer waits for files that are still being fetched and read
+        ALTER TABLE conversations ADD COLUMN files_until REAL;
+        -- most conversations never hold a file, and then nobody looks for any
+        ALTER TABLE conversations ADD COLUMN has_files INTEGER NOT NULL DEFAULT 0;
+
+        ALTER TABLE clients ADD COLUMN image_text TEXT NOT NULL
+            DEFAULT 'Thank you. I cannot look at pictures and videos here: please tell me in a few words what it is about.';
+        ALTER TABLE clients ADD COLUMN voice_text TEXT NOT NULL
+            DEFAULT 'Thank you. I cannot listen to voice messages here: please write to me what it is about.'
+        """,
+    )
+
+
+@migrations()
 def m031_reach(db: Database) -> None:
     db.conn.execute("CREATE TABLE reach (account_id TEXT PRIMARY KEY, people REAL NOT NULL, read_at REAL NOT NULL) WITHOUT ROWID")
 
