@@ -191,7 +191,7 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
         try_again_or_ask_person(work, ModelError("the answer held nothing that can be sent"))
         return
     source = "" if work.gap else sources.line(db, work.client, text, _asked(work), work.shown)
-    parts = sources.under(parts, source)
+    parts = sources.under(parts, source, channel.fits)
     with transaction(db):
         if not still_ours(work):
             return
