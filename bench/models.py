@@ -3,7 +3,7 @@
     bench/run models.py [--each 60]
 
 So many summaries and so many classifications by another model, by turns: half of them single, half in two batches. A third model
-answers customers: five write, one after the other. A load takes a second, an answer a twentieth.
+answers customers: five write, one after the other. All is handed over before the worker starts. A load takes a second, an answer a twentieth.
 """
 
 import argparse
@@ -50,14 +50,14 @@ def main() -> None:
     each = parser.parse_args().each
     heading("Models that do not fit together")
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
-        with Stack(Path(folder), without=("bulk",), OLLAMA_EMBED_MODEL="none", LEASE_SECONDS="30") as stack:
+        with Stack(Path(folder), without=("bulk", "default"), OLLAMA_EMBED_MODEL="none", LEASE_SECONDS="30") as stack:
             stack.ollama.behave(
                 models=[SUMMARY, CLASSIFICATION, REPLY], most_loaded=1, load_seconds=LOAD_SECONDS, first_token_delay_seconds=ANSWER_SECONDS,
                 texts=ANSWERS,
             )  # fmt: skip
-            begin = time.perf_counter()
             hand_over(Api(stack), each)
-            waits = []
+            begin, waits = time.perf_counter(), []
+            stack.start("default")
             for n in range(CUSTOMERS):
                 time.sleep(1)
                 wrote_at = time.perf_counter()

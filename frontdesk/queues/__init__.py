@@ -14,7 +14,7 @@ from frontdesk.queues.facts import RedisFacts, redis_facts, scheduler_alive, wor
 from frontdesk.queues.inbox import Inbox, InboxEntry
 from frontdesk.queues.limits import Limits, Rate, jittered
 from frontdesk.queues.load import Load, load
-from frontdesk.queues.presence import Presence
+from frontdesk.queues.presence import Presence, Server, WorkerHosts
 from frontdesk.queues.speeds import Speeds
 from frontdesk.queues.work import QUEUES, FailedJobs, FrontdeskJob, Queues
 
@@ -36,7 +36,9 @@ __all__ = [
     "Rate",
     "RedisError",
     "RedisFacts",
+    "Server",
     "Speeds",
+    "WorkerHosts",
     "connect",
     "jittered",
     "load",

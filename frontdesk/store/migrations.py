@@ -1112,6 +1112,13 @@ def m022_callbacks(db: Database) -> None:
     )
 
 
+@migrations()
+def m025_models_by_kind(db: Database) -> None:
+    """NULL: the setting of that kind of work decides."""
+    for kind in ("summary", "classification", "extraction"):
+        db.conn.execute(f"ALTER TABLE clients ADD COLUMN {kind}_model TEXT")
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""
