@@ -7,6 +7,9 @@ from typing import Any
 
 REPLY, SUMMARY, CLASSIFICATION, EXTRACTION, EMBEDDING = KINDS = ("reply", "summary", "classification", "extraction", "embedding")
 
+# As people are told of them.
+IN_WORDS = {REPLY: "answers", SUMMARY: "summaries", CLASSIFICATION: "classifications", EXTRACTION: "extractions", EMBEDDING: "finding by meaning"}
+
 
 @dataclass(frozen=True, slots=True)
 class WorkOptions:

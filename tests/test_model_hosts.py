@@ -242,6 +242,28 @@ def test_with_every_server_away_the_customer_hears_so_once(context, model, clock
     model.start()
 
 
+def test_documents_give_way_to_an_answer_that_was_rung_for_at_another_worker(ask, context, model, clock):
+    for n in range(3):
+        ask("POST", "/summaries", {"text": f"Letter {n}.", "model": B})
+    customer_writes(context, "Hi")
+    clock.forward(context.settings.quiet_seconds)
+    context.queues.redis.flushall()
+    document_work.serve(context)
+    assert len(model.chats) == 1 and queued(context, "default") == ["reply"]
+
+
+def test_a_pulled_model_rings_for_the_documents_that_waited_for_it(ask, context, model):
+    model.behaviour.models = [A]
+    model_looks.look(context)
+    ask("POST", "/summaries", {"text": "A letter.", "model": B})
+    context.queues.redis.flushall()
+    model_looks.look(context)
+    assert queued(context, "documents") == []
+    model.behaviour.models = [A, B]
+    model_looks.look(context)
+    assert queued(context, "documents") == ["documents"]
+
+
 def test_an_early_draft_is_left_where_the_model_rests(context, model, clock):
     customer_writes(context, "Hi")
     models.away(context.db, model.url, A, "away", clock() + 5, clock())
@@ -265,7 +287,7 @@ def test_a_document_for_a_model_that_nobody_has_waits_for_it_to_be_pulled(ask, c
     work(context)
     sweep.sweep(context)
     [lacking] = model_hosts.missing(context, document_work.waiting(context)[1])
-    assert lacking.words == f"No Ollama server has the model llama9:1b (summary). Run `ollama pull llama9:1b` at {model.url}."
+    assert lacking.words == f"No Ollama server has the model llama9:1b: summaries must wait. Run: ollama pull llama9:1b (at {model.url})."
     model.behaviour.models.append("llama9:1b")
     model.behaviour.text = SUMMARISED
     model_hosts.look(context)
@@ -346,10 +368,10 @@ def test_doctor_says_for_each_server_what_it_can_do_and_what_is_to_be_pulled_whe
         for finding in diagnosis_hosts.examine(settings, db, clock()):
             said.setdefault(finding.subject, []).append((finding.words, finding.mend))
     assert (f"0.32.14 at {model.url}; has {A}", None) in said["Ollama"]
-    assert said[f"work at {model.url}"][0][0].startswith(f"can do replies ({A}), classifications ({A}); cannot do summaries ({B})")
-    assert said[f"work at {other.url}"][0][0].startswith(f"can do summaries ({B}); cannot do replies ({A})")
+    assert said[f"work at {model.url}"][0][0].startswith(f"can do answers ({A}), classifications ({A}); cannot do summaries ({B})")
+    assert said[f"work at {other.url}"][0][0].startswith(f"can do summaries ({B}); cannot do answers ({A})")
     hosts = " or ".join(sorted([model.url, other.url]))
-    assert ("big:8b is missing: extractions wait", f"ollama pull big:8b (at {hosts})") in said["model"]
+    assert ("big:8b is missing: extractions must wait", f"ollama pull big:8b (at {hosts})") in said["model"]
     assert (f"{A} is there", None) in said["model"] and (f"{B} is there", None) in said["model"]
 
 

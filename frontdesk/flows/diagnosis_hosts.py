@@ -10,9 +10,7 @@ from frontdesk.ollama import Ollama
 from frontdesk.queues import Server, WorkerHosts
 from frontdesk.settings import Settings
 from frontdesk.store import clients, knowledge
-from frontdesk.work_options import EMBEDDING, KINDS
-
-NAMES = {"reply": "replies", "summary": "summaries", "classification": "classifications", "extraction": "extractions", "embedding": "meaning"}
+from frontdesk.work_options import EMBEDDING, IN_WORDS, KINDS
 
 
 def examine(settings: Settings, db: sqlite3.Connection, now: float) -> Iterator[Finding]:
@@ -63,8 +61,8 @@ def server_finding(host: str, server: Server, model: str, used: str = "") -> Fin
 
 
 def _work(host: str, server: Server, kinds: list[str], wanted: dict[str, list[str]]) -> Finding:
-    can = [f"{NAMES[kind]} ({', '.join(found)})" for kind in kinds if (found := [model for model in wanted[kind] if server.has(model)])]
-    cannot = [f"{NAMES[kind]} ({', '.join(left)})" for kind in kinds if (left := [model for model in wanted[kind] if not server.has(model)])]
+    can = [f"{IN_WORDS[kind]} ({', '.join(found)})" for kind in kinds if (found := [model for model in wanted[kind] if server.has(model)])]
+    cannot = [f"{IN_WORDS[kind]} ({', '.join(left)})" for kind in kinds if (left := [model for model in wanted[kind] if not server.has(model)])]
     words = f"can do {', '.join(can) or 'nothing that is wanted'}" + (f"; cannot do {', '.join(cannot)}" if cannot else "")
     return Finding(f"work at {host}", words)
 
@@ -78,7 +76,7 @@ def _missing(workers: list[WorkerHosts], servers: dict[str, Server], wanted: dic
         if all(servers[host].models is None for host in hosts):
             continue
         if lacking:
-            waits = ", ".join(NAMES[kind] for kind in lacking)
-            yield Finding("model", f"{model} is missing: {waits} wait", f"ollama pull {model} (at {' or '.join(hosts)})")
+            waits = ", ".join(IN_WORDS[kind] for kind in lacking)
+            yield Finding("model", f"{model} is missing: {waits} must wait", f"ollama pull {model} (at {' or '.join(hosts)})")
         else:
             yield Finding("model", f"{model} is there")

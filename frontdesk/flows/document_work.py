@@ -65,6 +65,9 @@ def serve(context: Context) -> None:
         work_on(context, task)
         if time.monotonic() > ends_at or context.queues.goes_before_documents():
             break
+        if model_hosts.answers_wait(context):
+            context.queues.reply()
+            break
     context.queues.documents()
 
 

@@ -11,7 +11,7 @@ from frontdesk.errors import ModelError
 from frontdesk.flows.context import Context
 from frontdesk.queues import RedisError, Server, WorkerHosts
 from frontdesk.store import clients, conversations, knowledge, models
-from frontdesk.work_options import EMBEDDING, KINDS, REPLY
+from frontdesk.work_options import EMBEDDING, IN_WORDS, KINDS, REPLY
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +108,13 @@ def reply_hosts(context: Context) -> list[str]:
     return sorted({worker.hosts[REPLY] for worker in workers(context)}) or [context.settings.ollama_host]
 
 
+def answers_wait(context: Context) -> bool:
+    """Whether an answer is due that this worker can write; what rang for it may have rung at another."""
+    left = left_to_others(context, REPLY, clients.models_in_use(context.db, context.settings))
+    usual, lease_seconds = context.settings.ollama_model, context.settings.lease_seconds
+    return bool(conversations.due(context.db, context.now(), lease_seconds, limit=1, without=left, usual=usual))
+
+
 def ring_others_for_replies(context: Context, left: Sequence[str]) -> None:
     """Answers are due that only others can write: the job that rang is over, and theirs may not have looked."""
     if not left:
@@ -140,8 +147,8 @@ class Missing:
 
     @property
     def words(self) -> str:
-        where = " or ".join(self.hosts)
-        return f"No Ollama server has the model {self.model} ({', '.join(self.kinds)}). Run `ollama pull {self.model}` at {where}."
+        waits, where = ", ".join(IN_WORDS.get(kind, kind) for kind in self.kinds), " or ".join(self.hosts)
+        return f"No Ollama server has the model {self.model}: {waits} must wait. Run: ollama pull {self.model} (at {where})."
 
 
 def missing(context: Context, waiting: Iterable[tuple[str, str]] = ()) -> list[Missing]:

@@ -38,8 +38,11 @@ def _keep_looking(context: Context) -> None:
 
 
 def look(context: Context, is_first: bool = False) -> None:
-    """Also loads the models that answer: at first, and when one that was away may be there again."""
+    """Also rings for documents when something changed, and loads the models that answer: at first, and when one may be back."""
+    before = context.servers
     model_hosts.look(context)
+    if context.servers != before:  # what waited for a model may have it now
+        context.queues.documents()
     if is_first or _may_be_back(context):
         model_away.warm_up(context)
 

@@ -52,7 +52,7 @@ def _models_away(context: Context) -> list[Banner]:
     """Those that a server lacks, with the command that mends it; and servers whose model does not answer, and whether others do."""
     lacking = model_hosts.missing(context, [pair for pairs in document_work.waiting(context) for pair in pairs])
     told, living = {each.model for each in lacking}, model_hosts.workers(context)
-    found = [Banner("warning", f"{each.words} What it is for waits.") for each in lacking]
+    found = [Banner("warning", each.words) for each in lacking]
     for host in sorted({host for worker in living for host in worker.hosts.values()}) or [context.settings.ollama_host]:
         for model, reason in models.away_now(context.db, host):
             if model not in told:
