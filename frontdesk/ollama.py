@@ -128,17 +128,19 @@ class Ollama:
         timeout_seconds: float | None = None,
         watch: Watch | None = None,
         watch_every_seconds: float = 0.25,
+        heard: Callable[[str], None] | None = None,
     ) -> Completion:
         """The model's answer to `messages` ({"role", "content"}, oldest first, at least one).
 
         `watch` is called from one side thread, never twice at once, until this call ends. Whatever it raises stops the
         generation and comes out of here unchanged, also when the answer was complete meanwhile or failed.
+        `heard` is given all that was written so far, from another thread, after each piece: it must be quick. A retry begins anew.
         `schema`: a JSON schema that the answer is held to, as far as the server can; the caller must check it all the same.
         Raises the Model… errors.
         """
         if not messages or not all(isinstance(m.get(key), str) for m in messages for key in ("role", "content")):
             raise ValueError("chat needs at least one message, each with a role and a content")
-        call = _Call(timeout_seconds or self.timeout_seconds, self.load_timeout_seconds, options.model, messages, schema=schema)
+        call = _Call(timeout_seconds or self.timeout_seconds, self.load_timeout_seconds, options.model, messages, schema=schema, heard=heard)
         return self._loop.run(self._answer(options, call), watch, watch_every_seconds)
 
     def warm_up(self, options: ModelOptions) -> None:
@@ -347,6 +349,7 @@ class _Call:
     messages: Sequence[dict] = ()
     may_retry: bool = True
     schema: dict[str, Any] | None = None
+    heard: Callable[[str], None] | None = None
 
     @contextlib.asynccontextmanager
     async def charged(
@@ -370,6 +373,8 @@ async def _stream(client, call: _Call, options: ModelOptions, load_seconds: floa
     async with contextlib.aclosing(parts):
         async for part in parts:
             words.append(part.message.content or "")
+            if call.heard and words[-1]:
+                call.heard(_spoken("".join(words)))
             if part.done:
                 last = part
                 await _read_to_the_end(parts)

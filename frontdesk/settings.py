@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 from frontdesk.errors import SettingsError
-from frontdesk.work_options import EMBEDDING, REPLY, WorkOptions, model_or_none, work_options
+from frontdesk.work_options import EMBEDDING, WorkOptions, model_or_none, work_options
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -77,6 +77,13 @@ def _web_address(raw: str) -> str:
 
 
 _web_address.wants = "an address such as https://example.com"
+
+
+def _web_address_or_none(raw: str) -> str:
+    return _web_address(raw) if raw else ""
+
+
+_web_address_or_none.wants = "an address such as https://key@example.com/1, or nothing"
 
 
 def _ollama_address(raw: str) -> str:
@@ -174,6 +181,10 @@ class Settings:
     log_level: str = _setting(
         "info", _choice("debug", "info", "warning", "error"), "How much the processes print. Message text: debug only."
     )
+    log_format: str = _setting(
+        "auto", _choice("auto", "json", "text"), "How they print it. `auto`: one JSON object a line in production, plain lines in development."
+    )
+    sentry_dsn: str = _setting("", _web_address_or_none, "Where errors are reported, if anywhere; wants `requirements-sentry.txt` installed.", secret=True)
 
     web_host: str = _setting("127.0.0.1", _text, "Address the web process listens on.")
     web_port: int = _setting("8000", _whole(1, 65535), "Port the web process listens on.")
@@ -305,7 +316,7 @@ class Settings:
         return getattr(self, f"ollama_model_{kind}", "") or self.ollama_model
 
     def options_of(self, kind: str) -> WorkOptions:
-        return getattr(self, f"ollama_options_{kind}", None) or getattr(self, f"ollama_options_{REPLY}")
+        return getattr(self, f"ollama_options_{kind}", None) or WorkOptions()
 
     def num_ctx_of(self, kind: str) -> int:
         return self.options_of(kind).num_ctx or self.ollama_num_ctx

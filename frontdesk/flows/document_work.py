@@ -9,10 +9,11 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from frontdesk import queues
 from frontdesk.errors import ModelAway, ModelCrashed, ModelError, ModelInterrupted, ModelMissing, ModelSilent, ModelSlow
-from frontdesk.flows import document_prompts, model_choice, model_hosts
+from frontdesk.flows import document_ends, document_prompts, model_choice, model_hosts
 from frontdesk.flows.context import Context
 from frontdesk.flows.document_prompts import Step
 from frontdesk.flows.model_away import write_down_away
@@ -91,7 +92,9 @@ def give_up(context: Context) -> None:
     able, unable = waiting(context)
     for lacking in model_hosts.missing(context, [*able, *unable]):
         now, words = context.now(), f"No Ollama server had the model {lacking.model} for a day."
-        document_choice.give_up(context.db, lacking.model, now - MISSING_SECONDS, words, now, _kept_until(context))
+        for task_id in document_choice.without_model(context.db, lacking.model, now - MISSING_SECONDS):
+            give_up = partial(document_choice.give_up, task_id=task_id, error=words, now=now, kept_until=_kept_until(context))
+            document_ends.ending(context, task_id, give_up)
 
 
 def correct_times(context: Context) -> None:
@@ -221,7 +224,8 @@ def _keep(context: Context, task: Task, asked: Step, completion: Completion, sec
         _repair_or_fail(context, task, completion.text, why, seconds)
         return
     result = document_prompts.result_of(task.kind, found)
-    documents.finish(context.db, task, result, seconds, now, _kept_until(context))
+    kept_until = _kept_until(context)
+    document_ends.ending(context, task.id, lambda db: documents.finish(db, task, result, seconds, now, kept_until))
 
 
 def _repair_or_fail(context: Context, task: Task, answer: str, why: str, seconds: float) -> None:
@@ -230,7 +234,10 @@ def _repair_or_fail(context: Context, task: Task, answer: str, why: str, seconds
         return
     log.warning("document %s failed: its answers do not fit", task.public_id)
     kept_until = _kept_until(context)
-    documents.fail(context.db, task, f"{UNFIT}: {why}.", context.now(), kept_until, second_answer=answer, seconds=seconds)
+    words, now = f"{UNFIT}: {why}.", context.now()
+    document_ends.ending(
+        context, task.id, lambda db: documents.fail(db, task, words, now, kept_until, second_answer=answer, seconds=seconds)
+    )
 
 
 def _try_again(context: Context, task: Task, why: str) -> None:
@@ -254,7 +261,8 @@ def _wait_for_model(context: Context, task: Task, error: ModelError) -> None:
 
 
 def _fail(context: Context, task: Task, why: str) -> None:
-    documents.fail(context.db, task, why, context.now(), _kept_until(context))
+    now, kept_until = context.now(), _kept_until(context)
+    document_ends.ending(context, task.id, lambda db: documents.fail(db, task, why, now, kept_until))
 
 
 def _kept_until(context: Context) -> float:

@@ -9,8 +9,10 @@ import sqlite3
 from collections import Counter
 from dataclasses import dataclass, field
 
+from frontdesk import logs
 from frontdesk.channels import (
     AccountEvent,
+    DetailsLeft,
     Echo,
     Event,
     InboundMessage,
@@ -21,16 +23,17 @@ from frontdesk.channels import (
     Rejected,
     StatusChange,
 )
-from frontdesk.flows import opting_out, sending, take_over, templates
+from frontdesk.flows import opting_out, reach, sending, take_over, templates, visitors
 from frontdesk.flows.context import Context
 from frontdesk.flows.person_words import asks_for_person
 from frontdesk.queues import InboxEntry
-from frontdesk.store import clients, contacts, conversations, events, messages, numbers
+from frontdesk.store import clients, contacts, conversations, events, messages, numbers, opt_outs, widgets
 from frontdesk.store.database import savepoint, transaction
 
 log = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 24 * 3600
+NEVER = 253_402_300_799.0  # the end of 9999: when the window of a channel without one closes
 
 # A provider's time further ahead than this is a wrong clock, not a message from the future.
 CLOCK_TOLERANCE_SECONDS = 300
@@ -44,6 +47,7 @@ class Consequences:
     to_send: set[int] = field(default_factory=set)
     templates_changed: bool = False
     came_in: Counter[numbers.Number] = field(default_factory=Counter)
+    visitors: set[str] = field(default_factory=set)
     aftermaths: list[sending.Aftermath] = field(default_factory=list)
 
 
@@ -55,7 +59,8 @@ def drain(context: Context) -> int:
         consequences = Consequences()
         with transaction(context.db) as db:
             for entry in entries:
-                _record(context, db, entry, consequences)
+                with logs.about(entry.origin):
+                    _record(context, db, entry, consequences)
         ring(context, consequences)
         context.inbox.delete(entries)
         count += len(entries)
@@ -81,6 +86,8 @@ def ring(context: Context, consequences: Consequences) -> None:
         context.limits.came_in(number.id, number.messages_per_second, count)
     if consequences.templates_changed:
         context.queues.refresh_templates()
+    for visitor in consequences.visitors:
+        context.live.changed(visitor)
     for aftermath in consequences.aftermaths:
         aftermath.carry_out(context)
 
@@ -92,8 +99,9 @@ def _begin_early(context: Context, later: dict[int, float]) -> None:
 
 
 def _record(context: Context, db: sqlite3.Connection, entry: InboxEntry, consequences: Consequences) -> None:
+    kind = entry.channel.partition("/")[0]
     try:
-        parsed = context.channel(entry.channel).parse(entry.body)
+        parsed = context.channel(kind).parse(entry.body)
     except Exception as error:  # parse() promises not to; if it does, this body must not hold up the inbox for ever
         log.exception("webhook %s could not be parsed", entry.id)
         parsed = [Rejected(f"could not be parsed: {type(error).__name__}", _readable(entry.body))]
@@ -125,16 +133,25 @@ def _record_event(
     if isinstance(event, Rejected):
         events.reject(db, key, entry.channel, event.reason, event.raw, entry.received_at, entry.body)
         return
-    number = event.number_external_id and numbers.find(db, entry.channel, event.number_external_id)
+    number = _number(db, entry.channel, event.number_external_id)
     if isinstance(event, AccountEvent):
         events.keep_account_event(db, entry.origin, number.id if number else None, event, entry.received_at)
         consequences.templates_changed |= templates.record_event(db, event)
+        reach.record_event(db, event, entry.received_at)
         return
     if not number:
-        reason = f"unknown phone_number_id {event.number_external_id}"
+        reason = f"unknown phone_number_id {event.number_external_id}" if event.number_external_id else "an address that no number has any more"
         events.reject(db, key, entry.channel, reason, event.raw, entry.received_at, entry.body)
         return
     _HANDLERS[type(event)](context, db, number, event, entry.received_at, consequences)
+
+
+def _number(db: sqlite3.Connection, channel: str, external_id: str | None) -> numbers.Number | None:
+    kind, _, address = channel.partition("/")
+    if address:
+        number_id, _, key = address.partition(".")
+        return numbers.at_address(db, kind, int(number_id), key)
+    return numbers.find(db, kind, external_id) if external_id else None
 
 
 def _message(context, db, number: numbers.Number, event: InboundMessage, received_at: float, consequences) -> None:
@@ -144,18 +161,21 @@ def _message(context, db, number: numbers.Number, event: InboundMessage, receive
     added = messages.add_inbound(
         db, conversation_id, number.id, event, "waiting" if waits else "noted", written_at, received_at
     )
+    if added:
+        log.info("message %s came in, conversation %s", added, conversation_id)
     if added and event.group_id is None:
         client = clients.get(db, number.client_id, context.settings)
         conversations.customer_wrote(
             db,
             conversation_id,
-            window_closes_at=written_at + WINDOW_SECONDS,
+            window_closes_at=NEVER if number.channel == widgets.CHANNEL else written_at + WINDOW_SECONDS,
             waits=waits,
             due_at=received_at + client.quiet_seconds,
             latest=client.longest_wait_seconds,
             now=received_at,
         )
         consequences.came_in[number] += 1
+        _tell_widget(db, number, conversation_id, event, received_at, consequences)
         if waits and (word := opting_out.read(event.text)) and opting_out.obey(context, db, conversation_id, client, word):
             messages.mark_waiting_as(db, [added], "answered")
             conversations.settle(db, conversation_id)
@@ -164,6 +184,14 @@ def _message(context, db, number: numbers.Number, event: InboundMessage, receive
             if take_over.ask_for_person(context, db, conversation_id, client):
                 consequences.to_send.add(conversation_id)
     consequences.to_answer.add(conversation_id)
+
+
+def _tell_widget(db: sqlite3.Connection, number: numbers.Number, conversation_id: int, event, now: float, consequences) -> None:
+    """A visitor's other tabs show what they wrote; one who went on by WhatsApp is known there by their code."""
+    if number.channel == widgets.CHANNEL:
+        consequences.visitors.add(event.person.user_id)
+    elif code := visitors.reference_in(event.text):
+        widgets.join(db, code, conversation_id, number.client_id, now - visitors.REFERENCE_GOOD_SECONDS, now)
 
 
 def _conversation(db: sqlite3.Connection, number: numbers.Number, person, now: float) -> int:
@@ -215,8 +243,11 @@ def _note(event, kind: str, text: str, original: str | None) -> InboundMessage:
 
 def _status(context, db, number, event: StatusChange, received_at, consequences) -> None:
     at = _when(event.at, received_at)
-    aftermath = sending.record_status(context, db, number, event, at, context.now())
-    if aftermath != sending.Aftermath():
+    conversation_id = _conversation(db, number, event.echo.person, received_at) if event.echo else None
+    aftermath = sending.record_status(context, db, number, event, at, context.now(), conversation_id)
+    if aftermath is None:
+        _echo(context, db, number, event.echo, received_at, consequences)
+    elif aftermath != sending.Aftermath():
         consequences.aftermaths.append(aftermath)
 
 
@@ -238,9 +269,24 @@ def _person_changed(context, db, number, event: PersonChanged, received_at, cons
         messages.add_inbound(db, conversation_id, number.id, note, "noted", at, received_at)
 
 
+def _details(context, db, number, event: DetailsLeft, received_at, consequences) -> None:
+    """A line of the conversation for the people of the desk; nothing for the model to answer."""
+    conversation_id = _conversation(db, number, event.person, received_at)
+    line = InboundMessage(event.number_external_id, event.person, event.external_id, event.at, "details", event.text, False, event.raw)
+    if messages.add_inbound(db, conversation_id, number.id, line, "noted", _when(event.at, received_at), received_at) is None:
+        return
+    contact_id = conversations.get(db, conversation_id).contact_id
+    widgets.keep_details(db, contact_id, name=event.name, email=event.email, phone=event.phone, now=received_at)
+    conversations.need_person(db, conversation_id, "details", received_at)
+    consequences.visitors.add(event.person.user_id)
+
+
 def _preference(context, db, number, event: MarketingPreference, received_at, consequences) -> None:
     contact_id = contacts.resolve(db, number.client_id, event.person, received_at)
-    contacts.set_marketing(db, contact_id, event.stopped, _when(event.at, received_at))
+    if event.stopped:
+        opt_outs.put(db, contact_id, number.id, _when(event.at, received_at))
+    else:
+        opt_outs.take_back(db, contact_id, number.id)
 
 
 _HANDLERS = {
@@ -250,5 +296,6 @@ _HANDLERS = {
     StatusChange: _status,
     Echo: _echo,
     PersonChanged: _person_changed,
+    DetailsLeft: _details,
     MarketingPreference: _preference,
 }

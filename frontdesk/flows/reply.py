@@ -10,11 +10,11 @@ import sqlite3
 import time
 import uuid
 
-from frontdesk import queues
-from frontdesk.errors import ContextExceeded, ModelAway, ModelError, ModelMissing
-from frontdesk.flows import model_hosts, prompt, retrieval
+from frontdesk import logs, queues
+from frontdesk.errors import ModelAway, ModelError, ModelMissing
+from frontdesk.flows import asking, grounding, model_hosts, prompt, questions, sources
+from frontdesk.flows.asking import Asked
 from frontdesk.flows.context import Context
-from frontdesk.flows.formatting import whatsapp_text
 from frontdesk.flows.model_away import (
     MODEL_AWAY,
     hand_over,
@@ -24,9 +24,8 @@ from frontdesk.flows.model_away import (
     try_again_or_ask_person,
     wait_for_model,
 )
-from frontdesk.flows.splitting import split_text
+from frontdesk.flows.splitting import split_to_fit
 from frontdesk.flows.watch import Cancelled, HandedBack, NewerMessage, Watch, Work, release, ring_for_the_rest
-from frontdesk.ollama import Completion
 from frontdesk.store import clients, conversations, drafts, messages, models, numbers, outbox, seen
 from frontdesk.store.conversations import Conversation
 from frontdesk.store.database import transaction
@@ -76,6 +75,11 @@ def answer(context: Context, conversation_id: int, *, may_ask: bool = True) -> N
 
     `may_ask` False: from its draft alone (not in the process that is the model's); without one the model's worker is rung for.
     """
+    with logs.about(None):  # begin() finds out what it belongs to
+        _answer(context, conversation_id, may_ask)
+
+
+def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
     owner = uuid.uuid4().hex
     conversation = conversations.claim(
         context.db, conversation_id, owner, context.now(), context.settings.lease_seconds
@@ -88,7 +92,7 @@ def answer(context: Context, conversation_id: int, *, may_ask: bool = True) -> N
         return
     draft = drafts.take(context.db, conversation_id, [message.id for message in work.waiting])
     if draft is not None:
-        work.shown = draft.shown
+        work.shown, work.gap = draft.shown, draft.gap
         keep(work, draft.text)
         return
     if not may_ask:
@@ -98,8 +102,7 @@ def answer(context: Context, conversation_id: int, *, may_ask: bool = True) -> N
     if rests(work):
         return
     try:
-        asked, completion = ask(work)
-        text = whatsapp_text(completion.text)
+        asked = ask(work)
     except NewerMessage:
         begin_anew(work)
     except HandedBack:
@@ -119,8 +122,8 @@ def answer(context: Context, conversation_id: int, *, may_ask: bool = True) -> N
         log.exception("the answer in conversation %s failed", work.id)
         try_again_or_ask_person(work, ModelError(f"a fault in Frontdesk: {type(error).__name__}"))
     else:
-        keep(work, text, completion.prompt_seconds + completion.output_seconds)
-        learn(work, asked, completion)
+        keep(work, asked.text, asked.seconds)
+        learn(work, asked)
 
 
 def _ring_if_owed_later(context: Context, conversation_id: int) -> None:
@@ -142,6 +145,7 @@ def begin(context: Context, conversation: Conversation, owner: str) -> Work | No
         waiting=messages.waiting(db, conversation.id),
         options=model_options(context, client.model, client.temperature),
     )
+    logs.follow(work.waiting[0].trace if work.waiting else None)
     if not work.waiting:
         with transaction(db):
             conversations.settle(db, work.id)
@@ -168,23 +172,18 @@ def rests(work: Work) -> bool:
 # --- asking ---------------------------------------------------------------------------------------------------------------
 
 
-def ask(work: Work, watch_class: type[Watch] = Watch) -> tuple[list[dict[str, str]], Completion]:
-    """The prompt that was answered, and the answer. A prompt that is too long after all is halved once."""
+def ask(work: Work, watch_class: type[Watch] = Watch) -> Asked:
+    """The answer, with what it rests on noted in `work`."""
     context = work.context
     before, older = messages.history(context.db, work.id, prompt.LONGEST_HISTORY)
     turns = [*before, *(Turn(message.id, "in", message.text) for message in work.waiting)]
-    ratio = models.get(context.db, context.settings.ollama_host, work.options.model).characters_per_token
     with watch_class(work) as watch:
-        found = retrieval.shown(context, work.client.id, turns, len(work.waiting), watch=watch.look)
-    for share in (1.0, 0.5):
-        work.shown = prompt.fitting(found, work.client, work.options, ratio, share)
-        asked = prompt.messages(work.client, turns, older, work.options, ratio, context.now(), share, shown=work.shown)
-        try:
-            with watch_class(work) as watch:
-                return asked, context.ollama.chat(asked, work.options, watch=watch.look)
-        except ContextExceeded:
-            if share == 0.5:
-                raise
+        asked = asking.ask(
+            context, work.client, turns, len(work.waiting), watch=watch.look, now=context.now(), older=older, options=work.options,
+            hearing=watch.hearing(),
+        )
+    work.shown, work.gap = asked.shown, asked.gap
+    return asked
 
 
 # --- what came of it --------------------------------------------------------------------------------------------------------
@@ -197,10 +196,13 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
     """
     context, db = work.context, work.context.db
     now = context.now()
-    parts = split_text(_apologise_if_late(work, text, now))
+    channel = context.channel(numbers.get(db, work.conversation.number_id).channel)
+    parts = split_to_fit(_apologise_if_late(work, text, now), channel.fits)
     if not parts:
         try_again_or_ask_person(work, ModelError("the answer held nothing that can be sent"))
         return
+    source = "" if work.gap else sources.line(db, work.client, text, _asked(work), work.shown)
+    parts = sources.under(parts, source)
     with transaction(db):
         if not still_ours(work):
             return
@@ -219,18 +221,36 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
             for part in parts
         ]
         seen.put(db, queued[0], work.shown)
+        seen.put_line(db, queued[-1], source)
         messages.mark_waiting_as(db, [message.id for message in work.waiting], "answered", queued[0])
         conversations.settle(db, work.id)
         conversations.person_no_longer_needed(db, work.id, MODEL_AWAY)
+        if work.gap:
+            _write_down_gap(db, work, now)
+    log.info("conversation %s is answered by message %s", work.id, queued[0])
     context.queues.send([work.id])
     ring_for_the_rest(work)
 
 
-def learn(work: Work, asked: list[dict[str, str]], completion: Completion) -> None:
+def _asked(work: Work) -> str:
+    return "\n".join(message.text for message in work.waiting)
+
+
+def _write_down_gap(db: sqlite3.Connection, work: Work, now: float) -> None:
+    """Whoever was told that a person will answer gets one; with no passage the model may still have known from the prompt."""
+    questions.missed(db, work.client, work.id, work.waiting, work.gap, now)
+    if work.gap == grounding.DECLINED or work.client.knowledge_only:
+        conversations.need_person(db, work.id, grounding.NOT_IN_DOCUMENTS, now)
+
+
+def learn(work: Work, asked: Asked) -> None:
     """The model answers, how long its tokens are and, every few seconds, how quick it is."""
+    completion = asked.completion
+    if completion is None:
+        return
     context, host, model = work.context, work.context.settings.ollama_host, work.options.model
     known, now = models.get(context.db, host, model), context.now()
-    ratio = prompt.learnt_ratio(asked, completion.prompt_tokens, known.characters_per_token)
+    ratio = prompt.learnt_ratio(asked.messages, completion.prompt_tokens, known.characters_per_token)
     models.answered(context.db, host, model, now, ratio)
     if abs(now - known.updated_at) >= MEASURED_EVERY_SECONDS:
         models.took(context.db, host, model, completion.prompt_seconds + completion.output_seconds, completion.tokens_per_second, now)

@@ -126,13 +126,23 @@ def waiting(db: sqlite3.Connection, now: float, usual: dict[str, str]) -> list[P
     return [(row["kind"], row["model"]) for row in rows]
 
 
-def give_up(db: sqlite3.Connection, model: str, before: float, error: str, now: float, kept_until: float) -> int:
-    """What asked for this model itself, so long ago, and was never begun."""
-    return db.execute(
-        """
-        UPDATE document_tasks SET state = 'failed', claim_owner = NULL, error = :error, finished_at = :now,
-            expires_at = CASE WHEN batch_id IS NULL THEN :kept_until END
-        WHERE state = 'queued' AND model = :model AND created_at < :before
-        """,
-        {"model": model, "before": before, "error": error, "now": now, "kept_until": kept_until},
-    ).rowcount
+def without_model(db: sqlite3.Connection, model: str, before: float, limit: int = 200) -> list[int]:
+    """What asked for this model itself, so long ago, and was not finished since; a few at a time."""
+    rows = db.execute(
+        f"SELECT id FROM document_tasks WHERE {OPEN} AND state = 'queued' AND model = ? AND created_at < ? LIMIT ?", (model, before, limit)
+    )
+    return [row["id"] for row in rows]
+
+
+def give_up(db: sqlite3.Connection, *, task_id: int, error: str, now: float, kept_until: float) -> bool:
+    return (
+        db.execute(
+            """
+            UPDATE document_tasks SET state = 'failed', error = :error, finished_at = :now,
+                expires_at = CASE WHEN batch_id IS NULL THEN :kept_until END
+            WHERE id = :id AND state = 'queued'
+            """,
+            {"id": task_id, "error": error, "now": now, "kept_until": kept_until},
+        ).rowcount
+        == 1
+    )

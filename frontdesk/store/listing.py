@@ -49,7 +49,9 @@ def message(db: sqlite3.Connection, public_id: str, *, client_id: int | None) ->
 def contacts(db: sqlite3.Connection, *, client_id: int | None, after: int, limit: int) -> list[dict]:
     rows = db.execute(
         """
-        SELECT id, client_id, name, phone, user_id, username, marketing_stopped_at, created_at FROM contacts
+        SELECT id, client_id, name, phone, user_id, username, created_at,
+            EXISTS (SELECT 1 FROM opt_outs WHERE contact_id = contacts.id) AS marketing_stopped
+        FROM contacts
         WHERE id > :after AND (:client_id IS NULL OR client_id = :client_id) ORDER BY id LIMIT :limit
         """,
         {"client_id": client_id, "after": after, "limit": limit},
@@ -70,13 +72,14 @@ def accounts(db: sqlite3.Connection, *, client_id: int | None) -> list[str]:
     return [row["account_id"] for row in rows]
 
 
-def numbers(db: sqlite3.Connection, *, client_id: int | None, after: int, limit: int) -> list[dict]:
+def numbers(db: sqlite3.Connection, *, client_id: int | None, after: int, limit: int, by_phone: bool = False) -> list[dict]:
+    """`by_phone`: only those that can write to a phone number; a web chat cannot."""
     rows = db.execute(
         f"""
         SELECT id, client_id, channel, external_id, display_phone, messages_per_second, stopped_at, stopped_reason FROM numbers
-        WHERE id > :after AND {_OF_CLIENT} ORDER BY id LIMIT :limit
+        WHERE id > :after AND (NOT :by_phone OR channel <> 'widget') AND {_OF_CLIENT} ORDER BY id LIMIT :limit
         """,
-        {"client_id": client_id, "after": after, "limit": limit},
+        {"client_id": client_id, "after": after, "limit": limit, "by_phone": by_phone},
     )
     return [dict(row) for row in rows]
 

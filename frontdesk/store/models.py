@@ -81,6 +81,12 @@ def took(db: sqlite3.Connection, host: str, model: str, seconds: float, tokens_p
     )
 
 
+def resting(db: sqlite3.Connection, host: str, now: float, furthest: float) -> list[str]:
+    """Models that nobody needs to ask yet. A time beyond `furthest` was written before the clock was set back."""
+    rows = db.execute("SELECT model FROM models WHERE host = ? AND retry_at > ? AND retry_at <= ?", (host, now, furthest))
+    return [row["model"] for row in rows]
+
+
 def away_now(db: sqlite3.Connection, host: str) -> list[tuple[str, str]]:
     """Models that do not answer, each with the reason."""
     rows = db.execute(

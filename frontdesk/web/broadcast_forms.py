@@ -8,7 +8,7 @@ from frontdesk.errors import MediaRefused
 from frontdesk.flows import media, template_parts
 from frontdesk.flows.broadcasts import Wanted
 from frontdesk.flows.context import Context
-from frontdesk.store import audiences, broadcasts, media as media_rows, numbers, templates
+from frontdesk.store import audiences, broadcasts, media as media_rows, numbers, templates, widgets
 from frontdesk.store.audiences import Audience
 from frontdesk.store.numbers import Number
 from frontdesk.store.templates import Template
@@ -44,7 +44,7 @@ class Choice:
 def choice(context: Context) -> Choice:
     """By the ids in the address or the form; the only one of a kind chooses itself."""
     db = context.db
-    all_numbers = numbers.all_of_them(db)
+    all_numbers = [number for number in numbers.all_of_them(db) if number.channel != widgets.CHANNEL]
     number = _one(all_numbers, "number")
     if number is None and all_numbers:
         number = all_numbers[0]
@@ -65,9 +65,11 @@ def fresh(context: Context, chosen: Choice) -> Form:
         return form
     for slot in template_parts.slots(chosen.template):
         form.values[f"from_{slot.name}"] = next((COLUMN + name for name in chosen.audience.names if name.lower() == slot.name.lower()), "")
-    like = broadcasts.find(context.db, request.args.get("like", ""), client_id=chosen.number.client_id)
+    like = broadcasts.find(context.db, request.args.get("like") or request.args.get("instead", ""), client_id=chosen.number.client_id)
     if like:
         _fill(context, form, like, chosen.audience.names)
+    if like and "instead" in request.args:
+        form.values["name"] = like.name
     return form
 
 

@@ -4,7 +4,7 @@ from flask import Blueprint, render_template
 
 from frontdesk.flows import template_parts
 from frontdesk.flows.context import Context
-from frontdesk.store import numbers, templates
+from frontdesk.store import numbers, templates, widgets
 from frontdesk.web import access
 from frontdesk.web.pages import flash, see_other
 
@@ -18,7 +18,7 @@ def template_pages(context: Context) -> Blueprint:
         return render_template(
             "desk/templates.html",
             accounts=[_account(context, account_id) for account_id in accounts],
-            without_account=[number for number in numbers.all_of_them(context.db) if not number.account_id],
+            without_account=[number for number in numbers.all_of_them(context.db) if not number.account_id and number.channel != widgets.CHANNEL],
         )
 
     @pages.post("/templates/refresh")
