@@ -4,7 +4,7 @@ import collections
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from frontdesk.flows import mends
+from frontdesk.flows import mends, model_hosts
 from frontdesk.flows.context import Context
 from frontdesk.flows.mends import Cause
 from frontdesk.store import audit, clients, conversations, dead_letters, events, models, notes, numbers
@@ -96,9 +96,9 @@ def hindrance(letter: DeadLetter, now: float) -> Hindrance | None:
 
 
 def models_away(context: Context) -> bool:
-    host = context.settings.ollama_host
+    hosts = model_hosts.reply_hosts(context)
     in_use = clients.models_in_use(context.db, context.settings)
-    return any(models.get(context.db, host, model).away_since is not None for model in in_use)
+    return any(models.best(context.db, hosts, model).away_since is not None for model in in_use)
 
 
 def standing(context: Context, message_ids: Iterable[int], conversation_ids: list[int]) -> collections.Counter[Hindrance]:

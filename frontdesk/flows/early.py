@@ -8,7 +8,7 @@ import uuid
 
 from frontdesk.errors import ModelError
 from frontdesk.flows.context import Context
-from frontdesk.flows.reply import ask, begin, keep, learn
+from frontdesk.flows.reply import ask, begin, keep, learn, rests
 from frontdesk.flows.watch import Cancelled, Watch, Work, release, ring_for_the_rest
 from frontdesk.store import conversations, drafts
 from frontdesk.store.database import transaction
@@ -35,7 +35,7 @@ def begin_early(context: Context, conversation_id: int) -> None:
         context.db, conversation_id, owner, context.now(), lease_seconds, WORTH_IT_SECONDS
     )
     work = begin(context, conversation, owner) if conversation else None
-    if work is None:
+    if work is None or rests(work):
         return
     try:
         asked = ask(work, EarlyWatch)

@@ -11,14 +11,14 @@ from dataclasses import replace
 
 from frontdesk import queues
 from frontdesk.errors import ModelAway, ModelCrashed, ModelError, ModelInterrupted, ModelMissing, ModelSilent, ModelSlow
-from frontdesk.flows import asking, expected, grounding, prompt, replays
+from frontdesk.flows import asking, expected, grounding, model_hosts, prompt, replays
 from frontdesk.flows.asking import Asked
 from frontdesk.flows.context import Context
 from frontdesk.flows.declining import declines
 from frontdesk.flows.document_work import FURTHEST_SECONDS, MOST_DEATHS, RETRIES, RETRY_SECONDS, Withdrawn
 from frontdesk.flows.model_away import LONGEST_MODEL_RETRY_SECONDS, model_options, write_down_away
 from frontdesk.flows.suggest import Stopping
-from frontdesk.store import messages, models, replays as rows, seen
+from frontdesk.store import clients, messages, models, replays as rows, seen
 from frontdesk.store.checks import Question
 from frontdesk.store.clients import Client
 from frontdesk.store.database import transaction
@@ -26,6 +26,7 @@ from frontdesk.store.messages import Turn
 from frontdesk.store.past_turns import PastTurn
 from frontdesk.store.replays import Item
 from frontdesk.store.seen import Shown
+from frontdesk.work_options import REPLY
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +61,10 @@ def _claim(context: Context) -> Item | None:
 
 
 def _resting(context: Context) -> list[str]:
-    """Models that were away lately."""
+    """Models that were away lately, and those that another worker's server has and ours has not."""
     now = context.now()
-    return models.resting(context.db, context.settings.ollama_host, now, now + 2 * LONGEST_MODEL_RETRY_SECONDS)
+    resting = models.resting(context.db, context.settings.ollama_host, now, now + 2 * LONGEST_MODEL_RETRY_SECONDS)
+    return resting + model_hosts.left_to_others(context, REPLY, clients.models_in_use(context.db, context.settings))
 
 
 def work_on(context: Context, item: Item) -> None:

@@ -12,12 +12,12 @@ import uuid
 
 from frontdesk import logs, queues
 from frontdesk.errors import ModelAway, ModelError, ModelMissing
-from frontdesk.flows import asking, files_told, grounding, prompt, questions, sources
+from frontdesk.flows import asking, files_told, grounding, model_hosts, prompt, questions, sources
 from frontdesk.flows.asking import Asked
 from frontdesk.flows.context import Context
 from frontdesk.flows.model_away import (
-    LONGEST_MODEL_RETRY_SECONDS,
     MODEL_AWAY,
+    hand_over,
     hold_and_postpone,
     leave_to_person,
     model_options,
@@ -30,6 +30,7 @@ from frontdesk.store import clients, conversations, drafts, messages, models, nu
 from frontdesk.store.conversations import Conversation
 from frontdesk.store.database import transaction
 from frontdesk.store.messages import Turn
+from frontdesk.work_options import REPLY
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +50,11 @@ def answer_due(context: Context) -> None:
     ends_at = time.monotonic() + TURN_SECONDS
     answered = set()
     while not context.stopping.is_set():
-        due = conversations.due(context.db, context.now(), context.settings.lease_seconds, limit=DUE_BATCH)
+        left = model_hosts.left_to_others(context, REPLY, clients.models_in_use(context.db, context.settings))
+        usual = context.settings.ollama_model
+        due = conversations.due(context.db, context.now(), context.settings.lease_seconds, limit=DUE_BATCH, without=left, usual=usual)
         if not due:
+            model_hosts.ring_others_for_replies(context, left)
             return
         if time.monotonic() > ends_at or due[0] in answered:
             break
@@ -94,6 +98,8 @@ def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
     if not may_ask:
         release(work)
         ring_for_the_rest(work)
+        return
+    if rests(work):
         return
     try:
         asked = ask(work)
@@ -148,11 +154,19 @@ def begin(context: Context, conversation: Conversation, owner: str) -> Work | No
     if (conversation.window_closes_at or 0) <= context.now():
         leave_to_person(work, "window_closed", tell_customer=False)
         return None
-    state = models.get(db, context.settings.ollama_host, client.model)
-    if state.retry_at and context.now() < state.retry_at <= context.now() + 2 * LONGEST_MODEL_RETRY_SECONDS:
-        hold_and_postpone(work, state.retry_at)
-        return None
     return work
+
+
+def rests(work: Work) -> bool:
+    """Whether the model was away lately: then the work is given back, to another server's worker if there is one."""
+    context, model = work.context, work.options.model
+    if not model_hosts.rests(context, REPLY, model):
+        return False
+    if model_hosts.can_elsewhere(context, REPLY, model):
+        hand_over(work)
+    else:
+        hold_and_postpone(work, models.get(context.db, context.settings.ollama_host, model).retry_at)
+    return True
 
 
 # --- asking ---------------------------------------------------------------------------------------------------------------

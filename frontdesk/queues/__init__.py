@@ -16,7 +16,7 @@ from frontdesk.queues.inbox import Inbox, InboxEntry
 from frontdesk.queues.limits import Limits, Rate, jittered
 from frontdesk.queues.live import Listener, Live
 from frontdesk.queues.load import Load, load
-from frontdesk.queues.presence import Presence
+from frontdesk.queues.presence import Presence, Server, WorkerHosts
 from frontdesk.queues.speeds import Speeds
 from frontdesk.queues.work import QUEUES, FailedJobs, FrontdeskJob, Queues
 
@@ -40,7 +40,9 @@ __all__ = [
     "Rate",
     "RedisError",
     "RedisFacts",
+    "Server",
     "Speeds",
+    "WorkerHosts",
     "connect",
     "jittered",
     "load",

@@ -1245,6 +1245,13 @@ def m024_replays(db: Database) -> None:
 
 
 @migrations()
+def m025_models_by_kind(db: Database) -> None:
+    """NULL: the setting of that kind of work decides."""
+    for kind in ("summary", "classification", "extraction"):
+        db.conn.execute(f"ALTER TABLE clients ADD COLUMN {kind}_model TEXT")
+
+
+@migrations()
 def m026_callbacks(db: Database) -> None:
     """Documents tell too, also those of no one client; what was answered is kept, and a delivery can be made again."""
     _statements(

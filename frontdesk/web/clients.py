@@ -5,7 +5,7 @@ from zoneinfo import available_timezones
 
 from flask import Blueprint, abort, g, render_template, request
 
-from frontdesk.flows import trying
+from frontdesk.flows import model_hosts, trying
 from frontdesk.flows.context import Context
 from frontdesk.store import audit, clients, digests, numbers, tries
 from frontdesk.store.database import transaction
@@ -13,6 +13,7 @@ from frontdesk.web import access, digest_form, opening_hours
 from frontdesk.web.forms import Form
 from frontdesk.web.pages import flash, see_other
 from frontdesk.web.text_differences import lines_of
+from frontdesk.work_options import model_or_none
 
 LONGEST_PROMPT = 40_000
 LONGEST_TEXT = 1_000  # of a sentence that customers are sent
@@ -222,6 +223,7 @@ def _client_page(context: Context, client_id: int, form: Form | None = None) -> 
         digest_templates=digest_form.templates_of(context, client_id),
         days=opening_hours.NAMES,
         zones=_zones(),
+        models=sorted({name for _, server in model_hosts.standing(context) for name in server.models or ()}),
         version_count=len(clients.prompt_versions(context.db, client_id)),
     )
 
@@ -240,7 +242,8 @@ def _as_typed(stored: dict) -> dict[str, str]:
 def _read(form: Form) -> dict:
     """Every column that this form changes."""
     values: dict = {"name": form.text("name", "A name"), "time_zone": _zone(form)}
-    values["model"] = form.words("model", "The model", 200, required=False) or None
+    for field in clients.OWN_MODEL.values():
+        values[field] = _model(form, field)
     for field, label, low, high in NUMBERS:
         values[field] = form.number(field, label, low, high)
     for field, label, least in KEEPS:
@@ -265,6 +268,16 @@ def _read(form: Form) -> dict:
     if longest is not None and quiet is not None and longest < quiet:
         form.wrong("longest_wait_seconds", "The longest wait cannot be shorter than the quiet time.")
     return values
+
+
+def _model(form: Form, field: str) -> str | None:
+    """None: the setting decides."""
+    name = form.words(field, "The model", 200, required=False)
+    try:
+        return model_or_none(name) or None
+    except ValueError:
+        form.wrong(field, "A model is called as `ollama list` names it, such as llama3.2:3b.")
+        return None
 
 
 def _zone(form: Form) -> str:
