@@ -182,7 +182,7 @@ def test_the_documented_check_takes_what_is_signed_and_nothing_else(open_context
 
 
 def test_deliveries_of_an_older_version_are_still_made(settings):
-    settings.data_dir.mkdir(parents=True)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
     db = database.connect(settings)
     migrations.apply(Database(db), stop_before="m026_callbacks")
     db.execute("INSERT INTO clients (id, name, system_prompt, holding_text, apology_text, created_at, updated_at) VALUES (1, 'B', '', '', '', 0, 0)")

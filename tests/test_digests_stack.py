@@ -16,7 +16,7 @@ from tests.stack import Stack, wait_for
 pytestmark = pytest.mark.stack
 
 LINES = '{"lines": ["Customers asked for lemon cake."]}'
-ROUNDS = 6
+ROUNDS = 4
 
 
 @pytest.fixture(scope="module")
