@@ -8,7 +8,7 @@ from functools import cache
 from frontdesk import queues
 from frontdesk import settings as settings_module
 from frontdesk.flows import audience, broadcasting, callbacks, document_reading, document_work, early, embedding, firing, inbound, knowledge, media
-from frontdesk.flows import digests as daily, model_away, reindexing, reply as replying, sending, suggest as suggesting, sweep as sweeping
+from frontdesk.flows import digests as daily, model_away, reindexing, replaying, reply as replying, sending, suggest as suggesting, sweep as sweeping
 from frontdesk.flows import templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
 from frontdesk.store import outbox
@@ -74,6 +74,11 @@ def reindex() -> None:
 def documents() -> None:
     """documents · what is to be summarised, classified or extracted, an inference at a time, while no customer waits."""
     document_work.serve(context())
+
+
+def replays() -> None:
+    """documents · one past turn or check is asked again, while no customer waits."""
+    replaying.serve(context())
 
 
 def read_document_files() -> None:

@@ -94,8 +94,9 @@ def _begin_early(context: Context, later: dict[int, float]) -> None:
 
 
 def _record(context: Context, db: sqlite3.Connection, entry: InboxEntry, consequences: Consequences) -> None:
+    kind = entry.channel.partition("/")[0]
     try:
-        parsed = context.channel(entry.channel).parse(entry.body)
+        parsed = context.channel(kind).parse(entry.body)
     except Exception as error:  # parse() promises not to; if it does, this body must not hold up the inbox for ever
         log.exception("webhook %s could not be parsed", entry.id)
         parsed = [Rejected(f"could not be parsed: {type(error).__name__}", _readable(entry.body))]
@@ -127,17 +128,25 @@ def _record_event(
     if isinstance(event, Rejected):
         events.reject(db, key, entry.channel, event.reason, event.raw, entry.received_at, entry.body)
         return
-    number = event.number_external_id and numbers.find(db, entry.channel, event.number_external_id)
+    number = _number(db, entry.channel, event.number_external_id)
     if isinstance(event, AccountEvent):
         events.keep_account_event(db, entry.origin, number.id if number else None, event, entry.received_at)
         consequences.templates_changed |= templates.record_event(db, event)
         reach.record_event(db, event, entry.received_at)
         return
     if not number:
-        reason = f"unknown phone_number_id {event.number_external_id}"
+        reason = f"unknown phone_number_id {event.number_external_id}" if event.number_external_id else "an address that no number has any more"
         events.reject(db, key, entry.channel, reason, event.raw, entry.received_at, entry.body)
         return
     _HANDLERS[type(event)](context, db, number, event, entry.received_at, consequences)
+
+
+def _number(db: sqlite3.Connection, channel: str, external_id: str | None) -> numbers.Number | None:
+    kind, _, address = channel.partition("/")
+    if address:
+        number_id, _, key = address.partition(".")
+        return numbers.at_address(db, kind, int(number_id), key)
+    return numbers.find(db, kind, external_id) if external_id else None
 
 
 def _message(context, db, number: numbers.Number, event: InboundMessage, received_at: float, consequences) -> None:
@@ -220,8 +229,11 @@ def _note(event, kind: str, text: str, original: str | None) -> InboundMessage:
 
 def _status(context, db, number, event: StatusChange, received_at, consequences) -> None:
     at = _when(event.at, received_at)
-    aftermath = sending.record_status(context, db, number, event, at, context.now())
-    if aftermath != sending.Aftermath():
+    conversation_id = _conversation(db, number, event.echo.person, received_at) if event.echo else None
+    aftermath = sending.record_status(context, db, number, event, at, context.now(), conversation_id)
+    if aftermath is None:
+        _echo(context, db, number, event.echo, received_at, consequences)
+    elif aftermath != sending.Aftermath():
         consequences.aftermaths.append(aftermath)
 
 

@@ -40,6 +40,9 @@ class Outgoing:
 
 def check(context: Context, db: sqlite3.Connection, conversation: Conversation, outgoing: Outgoing) -> None:
     """Raises CannotSend."""
+    channel = context.channel(numbers.get(db, conversation.number_id).channel)
+    if refusal := channel.refusal(outgoing.content):
+        raise CannotSend("not_on_this_channel", refusal, "type" if outgoing.content.kind != "text" else "text")
     if outgoing.content.kind == "template":
         return _check_template(db, conversation, outgoing.content)
     if (conversation.window_closes_at or 0) <= context.now():

@@ -177,6 +177,11 @@ class Queues:
         if not self._stands_in("documents", f"{carries}-"):
             self.put("documents", "jobs.index_document", carries, document_id)
 
+    def replays(self) -> None:
+        """One job for each inference, and the next one behind whatever else stands in line."""
+        if not self._stands_in("documents", "replays-"):
+            self.put("documents", "jobs.replays", "replays")
+
     def broadcasts(self) -> None:
         """One job serves all that run; a second one would share the work, and is not needed."""
         if not self._stands_in("bulk", "broadcasts-"):

@@ -211,23 +211,24 @@ def seconds_to_a_person(db: sqlite3.Connection, client_id: int, limit: int = 20)
     return [row["seconds"] for row in rows if row["seconds"] is not None]
 
 
-def history(db: sqlite3.Connection, conversation_id: int, limit: int) -> tuple[list[Turn], int]:
+def history(db: sqlite3.Connection, conversation_id: int, limit: int, before: int = 2**62) -> tuple[list[Turn], int]:
     """The newest `limit` messages before those that wait, in the order they came, and how many older ones there are.
 
-    Left out: what was taken back, reactions and system notes (they answer nothing), and what never went out.
+    `before`: as it was when this answer was written. Left out: what was taken back, reactions and system notes (they answer nothing),
+    and what never went out.
     """
     which = """
-        conversation_id = ? AND revoked_at IS NULL AND text <> '' AND group_id IS NULL
+        conversation_id = ?1 AND id < ?2 AND COALESCE(answered_by, 0) < ?2 AND revoked_at IS NULL AND text <> '' AND group_id IS NULL
         AND kind NOT IN ('reaction', 'system', 'unsupported') AND state NOT IN ('waiting', 'failed', 'withdrawn')
         AND COALESCE(purpose, '') <> 'holding'
     """
-    count = db.execute(f"SELECT COUNT(*) FROM messages WHERE {which}", (conversation_id,)).fetchone()[0]
+    count = db.execute(f"SELECT COUNT(*) FROM messages WHERE {which}", (conversation_id, before)).fetchone()[0]
     rows = db.execute(
         f"""
         SELECT id, direction, text FROM messages WHERE {which}
-        ORDER BY id DESC LIMIT ?
+        ORDER BY id DESC LIMIT ?3
         """,
-        (conversation_id, limit),
+        (conversation_id, before, limit),
     ).fetchall()
     return [Turn(*row) for row in reversed(rows)], max(0, count - limit)
 

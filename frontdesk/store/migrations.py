@@ -1113,6 +1113,78 @@ def m022_callbacks(db: Database) -> None:
 
 
 @migrations()
+def m024_replays(db: Database) -> None:
+    """Past answers and saved questions asked again. What customers wrote is not copied: it goes with their messages."""
+    _statements(
+        db,
+        """
+        CREATE TABLE checks (
+            id INTEGER PRIMARY KEY,
+            client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
+            question TEXT NOT NULL,
+            must TEXT NOT NULL,
+            must_not TEXT NOT NULL,
+            must_decline INTEGER NOT NULL DEFAULT 0,
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL
+        );
+        CREATE INDEX checks_client ON checks (client_id, id);
+
+        CREATE TABLE replays (
+            id INTEGER PRIMARY KEY,
+            client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
+            kind TEXT NOT NULL CHECK (kind IN ('turns', 'checks')),
+            chosen TEXT NOT NULL,
+            candidate TEXT NOT NULL,
+            model TEXT NOT NULL,
+            user_id INTEGER,
+            created_at REAL NOT NULL,
+            adopted_at REAL
+        );
+        CREATE INDEX replays_client ON replays (client_id, id);
+
+        -- message_id: the first part of the answer that was given; question: a check as it was when it was asked
+        CREATE TABLE replay_items (
+            id INTEGER PRIMARY KEY,
+            replay_id INTEGER NOT NULL REFERENCES replays ON DELETE CASCADE,
+            position INTEGER NOT NULL,
+            message_id INTEGER REFERENCES messages ON DELETE CASCADE,
+            question TEXT,
+            state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'working', 'paused', 'done', 'failed', 'cancelled')),
+            due_at REAL NOT NULL,
+            claim_owner TEXT,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            failures INTEGER NOT NULL DEFAULT 0,
+            sequence INTEGER,
+            text TEXT,
+            passages TEXT,
+            figures TEXT,
+            passed INTEGER,
+            error TEXT,
+            mark TEXT CHECK (mark IN ('better', 'worse', 'same')),
+            finished_at REAL
+        );
+        CREATE INDEX replay_items_due ON replay_items (due_at) WHERE state IN ('queued', 'working');
+        CREATE INDEX replay_items_replay ON replay_items (replay_id, sequence);
+        CREATE INDEX replay_items_message ON replay_items (message_id) WHERE message_id IS NOT NULL
+        """,
+    )
+
+
+@migrations()
+def m028_webhook_addresses(db: Database) -> None:
+    # webhook_key: part of the address a number's webhooks come to, where it has one of its own; a new key is a new address.
+    # told_at: when a webhook last told of a message we sent.
+    _statements(
+        db,
+        """
+        ALTER TABLE numbers ADD COLUMN webhook_key TEXT;
+        ALTER TABLE numbers ADD COLUMN told_at REAL
+        """,
+    )
+
+
+@migrations()
 def m031_reach(db: Database) -> None:
     db.conn.execute("CREATE TABLE reach (account_id TEXT PRIMARY KEY, people REAL NOT NULL, read_at REAL NOT NULL) WITHOUT ROWID")
 

@@ -1,6 +1,5 @@
 """Clients: the businesses answered for, how the bot speaks for each, and trying that out. For owners."""
 
-import difflib
 import sqlite3
 from zoneinfo import available_timezones
 
@@ -13,6 +12,7 @@ from frontdesk.store.database import transaction
 from frontdesk.web import access, digest_form, opening_hours
 from frontdesk.web.forms import Form
 from frontdesk.web.pages import flash, see_other
+from frontdesk.web.text_differences import lines_of
 
 LONGEST_PROMPT = 40_000
 LONGEST_TEXT = 1_000  # of a sentence that customers are sent
@@ -111,7 +111,7 @@ def client_pages(context: Context) -> Blueprint:
         stored = _stored(context, client_id)
         found = clients.prompt_versions(context.db, client_id, limit=VERSIONS + 1)
         befores = [before.text for before in found[1:]] + ([""] if len(found) <= VERSIONS else [])
-        steps = [(version, _difference(before, version.text)) for version, before in zip(found, befores)]
+        steps = [(version, lines_of(before, version.text)) for version, before in zip(found, befores)]
         return render_template("desk/versions.html", client=stored, versions=steps)
 
     @pages.post("/clients/<int:client_id>/versions/<int:version_id>/revert")
@@ -248,10 +248,3 @@ def _zones() -> list[str]:
 def _language(form: Form) -> str:
     value = form.values["language"] = " ".join(request.form.get("language", "").split())[:60]
     return value
-
-
-def _difference(before: str, after: str) -> list[tuple[str, str]]:
-    """Lines of a unified difference, each with what it is: added, removed, same."""
-    kinds = {"+": "added", "-": "removed", " ": "same"}
-    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2))[2:]
-    return [(kinds.get(line[:1], "same"), line[1:] if line[:1] in kinds else "…") for line in lines]

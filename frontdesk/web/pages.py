@@ -35,6 +35,7 @@ NAVIGATION = [
     Entry("digests", "Digests", "/digests", "clock"),
     Entry("clients", "Clients", "/clients", "store", owner=True),
     Entry("knowledge", "Knowledge", "/knowledge", "note", owner=True),
+    Entry("replays", "Replays", "/replays", "refresh", owner=True),
     Entry("audiences", "Audiences", "/audiences", "list", owner=True),
     Entry("broadcasts", "Broadcasts", "/broadcasts", "send", owner=True),
     Entry("dead-letters", "Dead letters", "/dead-letters", "undelivered", owner=True),
