@@ -24,6 +24,7 @@ from frontdesk.web.metrics import metrics_page
 from frontdesk.web.numbers import number_pages
 from frontdesk.web.overview import overview_pages
 from frontdesk.web.pages import add_pages
+from frontdesk.web.questions import question_pages
 from frontdesk.web.rejected import rejected_pages
 from frontdesk.web.replays import replay_pages
 from frontdesk.web.rq import rq_pages
@@ -32,6 +33,8 @@ from frontdesk.web.tags import tag_pages
 from frontdesk.web.templates import template_pages
 from frontdesk.web.thread import thread_pages
 from frontdesk.web.users import user_pages
+from frontdesk.web.widget import widget_endpoints
+from frontdesk.web.widget_pages import widget_pages
 
 
 PAGES = (
@@ -51,9 +54,12 @@ PAGES = (
     knowledge_pages,
     replay_pages,
     check_pages,
+    question_pages,
     audience_pages,
     broadcast_pages,
     number_pages,
+    widget_pages,
+    widget_endpoints,
     overview_pages,
     document_pages,
     digest_pages,
