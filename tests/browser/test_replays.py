@@ -51,7 +51,7 @@ def test_past_answers_are_replayed_marked_by_keys_and_adopted(asked, page, stack
     page.fill("#f-prompt", page.input_value("#f-prompt") + "\nNothing is delivered.")
     page.click("text=Begin")
     page.wait_for_selector("text=Answers appear here as they come")
-    page.wait_for_function("document.querySelectorAll('[data-turn]').length === 3", timeout=20_000)
+    page.wait_for_selector("[data-turn] >> nth=2", timeout=20_000)
     page.wait_for_selector("[aria-label=Progress]", state="detached", timeout=20_000)
     assert page.locator("del:has-text('8:00')").count() == 1 and page.locator("ins:has-text('9:00')").count() == 1
     assert page.locator("text=did not know, answers now").count() == 1 and page.locator("img[src=x]").count() == 0
@@ -74,7 +74,7 @@ def test_past_answers_are_replayed_marked_by_keys_and_adopted(asked, page, stack
     page.click("#confirm-yes")
     page.wait_for_url("**/clients/1")
     assert "Nothing is delivered." in page.input_value("#f-prompt")
-    page.click("text=Versions")
+    page.click("a:has-text('Versions')")
     page.wait_for_selector(".added:has-text('Nothing is delivered.')")
     assert len(stack.simulator.sends()) == 0, "the simulator was emptied before, and has heard nothing since"
 
@@ -84,9 +84,8 @@ def test_all_of_it_works_without_scripts(asked, page, stack, browser, session):
     tab = plain.new_page()
     tab.goto(f"{stack.web_url}/replays/new?client=1")
     tab.fill("#f-words", "Sunday")
-    tab.click("text=Show them")
-    tab.wait_for_selector("text=1 answer")
     tab.click("text=Begin")
+    assert tab.locator("h1:has-text('Replay of')").count() == 1
     wait_for(lambda: not stack.rows("SELECT id FROM replay_items WHERE state <> 'done'"))
     tab.reload()
     tab.click(".mark-better")
@@ -113,7 +112,7 @@ def test_a_customer_s_question_becomes_a_check_and_is_asked(asked, page, stack):
     page.wait_for_selector("text=Who is the mayor?")
     stack.ollama.next("Sundays from 8 AM on.", f"Ada is. {EVIL}")
     page.click("text=Ask them now")
-    page.wait_for_function("document.querySelectorAll('[data-turn]').length === 2", timeout=20_000)
+    page.wait_for_selector("[data-turn] >> nth=1", timeout=20_000)
     page.click("#show-wrong")
     assert cards(page).count() == 2 and page.locator("text=Missing: Sunday").count() == 1, "Sundays is another word"
     page.goto(f"{stack.web_url}/clients/1/checks")
