@@ -10,7 +10,7 @@ import sqlite3
 import time
 import uuid
 
-from frontdesk import queues
+from frontdesk import logs, queues
 from frontdesk.errors import ModelAway, ModelError, ModelMissing
 from frontdesk.flows import asking, prompt
 from frontdesk.flows.context import Context
@@ -24,7 +24,7 @@ from frontdesk.flows.model_away import (
     try_again_or_ask_person,
     wait_for_model,
 )
-from frontdesk.flows.splitting import split_text
+from frontdesk.flows.splitting import split_to_fit
 from frontdesk.flows.watch import Cancelled, HandedBack, NewerMessage, Watch, Work, release, ring_for_the_rest
 from frontdesk.ollama import Completion
 from frontdesk.store import clients, conversations, drafts, messages, models, numbers, outbox, seen
@@ -72,6 +72,11 @@ def answer(context: Context, conversation_id: int, *, may_ask: bool = True) -> N
 
     `may_ask` False: from its draft alone (not in the process that is the model's); without one the model's worker is rung for.
     """
+    with logs.about(None):  # begin() finds out what it belongs to
+        _answer(context, conversation_id, may_ask)
+
+
+def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
     owner = uuid.uuid4().hex
     conversation = conversations.claim(
         context.db, conversation_id, owner, context.now(), context.settings.lease_seconds
@@ -136,6 +141,7 @@ def begin(context: Context, conversation: Conversation, owner: str) -> Work | No
         waiting=messages.waiting(db, conversation.id),
         options=model_options(context, client.model, client.temperature),
     )
+    logs.follow(work.waiting[0].trace if work.waiting else None)
     if not work.waiting:
         with transaction(db):
             conversations.settle(db, work.id)
@@ -177,7 +183,8 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
     """
     context, db = work.context, work.context.db
     now = context.now()
-    parts = split_text(_apologise_if_late(work, text, now))
+    channel = context.channel(numbers.get(db, work.conversation.number_id).channel)
+    parts = split_to_fit(_apologise_if_late(work, text, now), channel.fits)
     if not parts:
         try_again_or_ask_person(work, ModelError("the answer held nothing that can be sent"))
         return
@@ -202,6 +209,7 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
         messages.mark_waiting_as(db, [message.id for message in work.waiting], "answered", queued[0])
         conversations.settle(db, work.id)
         conversations.person_no_longer_needed(db, work.id, MODEL_AWAY)
+    log.info("conversation %s is answered by message %s", work.id, queued[0])
     context.queues.send([work.id])
     ring_for_the_rest(work)
 

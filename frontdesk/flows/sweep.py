@@ -3,10 +3,10 @@
 import logging
 
 from frontdesk.flows import audience, broadcasts, callbacks, document_reading, document_work, documents, embedding, firing, knowledge, media, sending
-from frontdesk.flows import replaying, replays, suggest, take_over, trying, waits
+from frontdesk.flows import digests, reindexing, replaying, replays, suggest, take_over, trying, waits
 from frontdesk.flows.context import Context
-from frontdesk.store import api_tokens, callbacks as callback_rows, clients, conversations, login_links, measures, models, outbox
-from frontdesk.store import replays as replay_rows, schedules, suggestions, tries, user_sessions
+from frontdesk.store import api_tokens, callbacks as callback_rows, clients, conversations, digests as digest_rows, login_links, measures, models
+from frontdesk.store import outbox, replays as replay_rows, schedules, suggestions, tries, user_sessions
 from frontdesk.store.database import transaction
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ def sweep(context: Context) -> None:
         context.queues.reply(force=not context.queues.depth("default"))
     knowledge.sweep(context)
     embedding.sweep(context)
+    reindexing.sweep(context)
     _ring_for_documents(context)
     replaying.sweep(context)
     if _model_should_be_tried(context, now):
@@ -51,6 +52,7 @@ def sweep(context: Context) -> None:
     audience.sweep(context)
     broadcasts.sweep(context)
     callbacks.sweep(context)
+    digests.sweep(context)
 
 
 def _settle_sends(context: Context) -> None:
@@ -93,6 +95,7 @@ def clean(context: Context) -> None:
         callback_rows.clean(db, now - CALLBACKS_KEPT_SECONDS)
         measures.clean(db, now - MEASURES_KEPT_SECONDS)
         schedules.clean(db, now - FIRINGS_KEPT_SECONDS)
+        digest_rows.clean(db, now - digests.KEPT_SECONDS)
         tries.clean(db, now - trying.KEPT_SECONDS)
         replay_rows.clean(db, now - replays.KEPT_SECONDS)
     media.clean(context)

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from dataclasses import dataclass
 
+from frontdesk import logs
 from frontdesk.channels import Echo, InboundMessage
 from frontdesk.store.database import exact
 
@@ -17,6 +18,7 @@ class Waiting:
     text: str
     provider_at: float
     created_at: float
+    trace: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,8 @@ def add_inbound(
         """
         INSERT INTO messages (
             conversation_id, number_id, direction, state, kind, text, media, raw, external_id, reply_to_external_id,
-            group_id, provider_at, created_at)
-        VALUES (?, ?, 'in', ?, ?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?, ?)
+            group_id, provider_at, created_at, trace)
+        VALUES (?, ?, 'in', ?, ?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (number_id, external_id) WHERE external_id IS NOT NULL DO NOTHING
         RETURNING id
         """,
@@ -55,6 +57,7 @@ def add_inbound(
             message.group_id,
             at,
             now,
+            logs.trace(),
         ),
     ).fetchone()
     return row["id"] if row else None
@@ -119,7 +122,7 @@ def waiting(db: sqlite3.Connection, conversation_id: int) -> list[Waiting]:
         Waiting(*row)
         for row in db.execute(
             """
-            SELECT id, external_id, text, provider_at, created_at FROM messages
+            SELECT id, external_id, text, provider_at, created_at, trace FROM messages
             WHERE conversation_id = ? AND state = 'waiting' ORDER BY provider_at, id
             """,
             (conversation_id,),

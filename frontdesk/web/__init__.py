@@ -9,11 +9,13 @@ from frontdesk.web.api_tokens import token_pages
 from frontdesk.web.attachments import attachment_pages
 from frontdesk.web.audiences import audience_pages
 from frontdesk.web.broadcasts import broadcast_pages
+from frontdesk.web.callbacks import callback_pages
 from frontdesk.web.canned import canned_pages
 from frontdesk.web.checks import check_pages
 from frontdesk.web.clients import client_pages
 from frontdesk.web.compose import compose_pages
 from frontdesk.web.dead_letters import dead_letter_pages
+from frontdesk.web.digests import digest_pages
 from frontdesk.web.documents import document_pages
 from frontdesk.web.inbox import inbox_pages
 from frontdesk.web.knowledge import knowledge_pages
@@ -54,10 +56,12 @@ PAGES = (
     number_pages,
     overview_pages,
     document_pages,
+    digest_pages,
     rq_pages,
     canned_pages,
     api_pages,
     token_pages,
+    callback_pages,
     metrics_page,
 )
 
