@@ -8,7 +8,8 @@ from functools import cache
 from frontdesk import queues
 from frontdesk import settings as settings_module
 from frontdesk.flows import audience, broadcasting, callbacks, document_reading, document_work, early, embedding, firing, inbound, knowledge, media
-from frontdesk.flows import digests as daily, model_away, reindexing, replaying, reply as replying, sending, suggest as suggesting, sweep as sweeping
+from frontdesk.flows import digests as daily, model_away, question_groups, reindexing, replaying, reply as replying, sending, suggest as suggesting
+from frontdesk.flows import sweep as sweeping
 from frontdesk.flows import templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
 from frontdesk.store import outbox
@@ -69,6 +70,11 @@ def check_page(document_id: int) -> None:
 def reindex() -> None:
     """bulk · nightly: documents from the web are to be looked at again, and what is not in the indexes is taken up."""
     reindexing.begin_night(context())
+
+
+def group_questions() -> None:
+    """documents · questions that the documents did not answer are put with those like them."""
+    question_groups.put_together(context())
 
 
 def documents() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from frontdesk.errors import ContextExceeded
-from frontdesk.flows import prompt, retrieval
+from frontdesk.flows import grounding, prompt
 from frontdesk.flows.context import Context
 from frontdesk.flows.model_away import model_options
 from frontdesk.ollama import Completion, ModelOptions
@@ -16,11 +16,22 @@ from frontdesk.store.seen import Shown
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The prompt that was answered, the answer, and the documents' passages that were part of the prompt."""
+    """The answer as it goes out, the prompt it is to, and the documents' passages that were part of the prompt.
+
+    `completion` None: the model was not asked, for the client answers only from its documents and nothing in them fits.
+    `gap`: why the documents did not give the answer, a word of grounding.py, where they did not.
+    """
 
     messages: list[dict[str, str]]
-    completion: Completion
+    completion: Completion | None
     shown: list[Shown]
+    text: str
+    gap: str | None
+
+    @property
+    def seconds(self) -> float:
+        """The model's own."""
+        return self.completion.prompt_seconds + self.completion.output_seconds if self.completion else 0.0
 
 
 def ask(
@@ -37,16 +48,22 @@ def ask(
 ) -> Asked:
     """The last `waiting` of `turns` want an answer, `older` came before the first. A prompt that is too long after all is halved once.
 
-    `now`: the time that the prompt tells. `options`: not the client's own. What `watch` raises comes out of here, as do the Model… errors.
+    `now`: the time that the prompt tells. `options`: not the client's own. `hint`: what a colleague wants it to say.
+    What `watch` raises comes out of here, as do the Model… errors.
     """
     options = options or model_options(context, client.model, client.temperature)
     ratio = models.get(context.db, context.settings.ollama_host, options.model).characters_per_token
-    found = retrieval.shown(context, client.id, turns, waiting, watch=watch)
+    ground = grounding.find(context, client, turns, waiting, watch=watch)
+    if grounding.must_not_ask(client, ground, hint):
+        return Asked([], None, [], client.unknown_text, grounding.NO_PASSAGE)
+    rules = grounding.rules(client, ground, hint)
     for share in (1.0, 0.5):
-        shown = prompt.fitting(found, client, options, ratio, share)
-        messages = prompt.messages(client, turns, older, options, ratio, now, share, hint=hint, shown=shown)
+        shown = prompt.fitting(ground.shown, client, options, ratio, share)
+        messages = prompt.messages(client, turns, older, options, ratio, now, share, hint=hint, shown=shown, rules=rules)
         try:
-            return Asked(messages, context.ollama.chat(messages, options, watch=watch), shown)
+            completion = context.ollama.chat(messages, options, watch=watch)
         except ContextExceeded:
             if share == 0.5:
                 raise
+            continue
+        return Asked(messages, completion, shown, *grounding.said(client, ground, completion.text))

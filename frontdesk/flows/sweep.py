@@ -3,7 +3,7 @@
 import logging
 
 from frontdesk.flows import audience, broadcasts, callbacks, document_reading, document_work, documents, embedding, firing, knowledge, media, sending
-from frontdesk.flows import digests, reindexing, replaying, replays, suggest, take_over, trying, waits
+from frontdesk.flows import digests, question_groups, reindexing, replaying, replays, suggest, take_over, trying, waits
 from frontdesk.flows.context import Context
 from frontdesk.store import api_tokens, callbacks as callback_rows, clients, conversations, digests as digest_rows, login_links, measures, models
 from frontdesk.store import outbox, replays as replay_rows, schedules, suggestions, tries, user_sessions
@@ -45,6 +45,7 @@ def sweep(context: Context) -> None:
     knowledge.sweep(context)
     embedding.sweep(context)
     reindexing.sweep(context)
+    question_groups.sweep(context)
     _ring_for_documents(context)
     replaying.sweep(context)
     if _model_should_be_tried(context, now):
@@ -100,3 +101,4 @@ def clean(context: Context) -> None:
         replay_rows.clean(db, now - replays.KEPT_SECONDS)
     media.clean(context)
     embedding.clean(context)
+    question_groups.clean(context)

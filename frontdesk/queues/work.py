@@ -182,6 +182,11 @@ class Queues:
         if not self._stands_in("documents", "replays-"):
             self.put("documents", "jobs.replays", "replays")
 
+    def group_questions(self) -> None:
+        """One job for all that lack a group, behind everything that somebody waits for."""
+        if not self._stands_in("documents", "questions-"):
+            self.put("documents", "jobs.group_questions", "questions")
+
     def broadcasts(self) -> None:
         """One job serves all that run; a second one would share the work, and is not needed."""
         if not self._stands_in("bulk", "broadcasts-"):

@@ -214,8 +214,8 @@ def seconds_to_a_person(db: sqlite3.Connection, client_id: int, limit: int = 20)
 def history(db: sqlite3.Connection, conversation_id: int, limit: int, before: int = 2**62) -> tuple[list[Turn], int]:
     """The newest `limit` messages before those that wait, in the order they came, and how many older ones there are.
 
-    `before`: as it was when this answer was written. Left out: what was taken back, reactions and system notes (they answer nothing),
-    and what never went out.
+    `before`: as it was when this answer was written. Left out: lines that name an answer's sources (the model would write such ones
+    itself), what was taken back, reactions and system notes (they answer nothing), and what never went out.
     """
     which = """
         conversation_id = ?1 AND id < ?2 AND COALESCE(answered_by, 0) < ?2 AND revoked_at IS NULL AND text <> '' AND group_id IS NULL
@@ -225,12 +225,13 @@ def history(db: sqlite3.Connection, conversation_id: int, limit: int, before: in
     count = db.execute(f"SELECT COUNT(*) FROM messages WHERE {which}", (conversation_id, before)).fetchone()[0]
     rows = db.execute(
         f"""
-        SELECT id, direction, text FROM messages WHERE {which}
+        SELECT id, direction, text, line FROM messages LEFT JOIN knowledge_sources ON message_id = id WHERE {which}
         ORDER BY id DESC LIMIT ?3
         """,
         (conversation_id, before, limit),
     ).fetchall()
-    return [Turn(*row) for row in reversed(rows)], max(0, count - limit)
+    turns = [Turn(id_, direction, text.removesuffix(line).rstrip() if line else text) for id_, direction, text, line in reversed(rows)]
+    return [turn for turn in turns if turn.text], max(0, count - limit)
 
 
 def newest_inbound_external_id(db: sqlite3.Connection, conversation_id: int) -> str | None:

@@ -155,7 +155,7 @@ def _lines(context: Context, conversation_id: int, lines: list[thread.Line], end
     noted = notes.between(context.db, conversation_id, begin, end)
     return {
         "entries": sorted([*lines, *noted], key=lambda entry: entry.created_at),
-        "seen": seen.of_several(context.db, [line.id for line in lines if line.purpose == "answer"]),
+        "seen": seen.of_several(context.db, [line.id for line in lines if line.purpose in ("answer", "holding")]),
         "first": first,
         "newest": lines[-1].id if lines else 0,
         "has_older": has_older,
