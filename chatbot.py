@@ -16,6 +16,7 @@ from frontdesk.flows import webhook_address
 from frontdesk.flows.context import Context, make as make_context
 from frontdesk.settings import Settings
 from frontdesk.web import access, add_desk, assets, errors, webhook
+from frontdesk.web.widget_stream import StreamDoor
 from frontdesk.web.errors import error_response
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["SESSION_COOKIE_SECURE"] = not settings.development
     connection = queues.connect(settings.redis_address, timeout_seconds=REDIS_TIMEOUT_SECONDS, retry=False)
     context = make_context(settings, connection, busy_seconds=PAGE_BUSY_SECONDS)
+    app.wsgi_app = StreamDoor(app.wsgi_app, context)
     _believe_proxies(app, settings.trusted_proxies)
     _add_webhook(app, settings, context)
     _add_health(app, connection)

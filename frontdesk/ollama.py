@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 5
 QUICK_SECONDS = 10  # for what Ollama answers at once, also while it loads or generates
 VERSION_SECONDS = 2
+REMEMBERED_SECONDS = 300
 END_SECONDS = 0.1
 THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
 THOUGHTS_BEGUN_IN_THE_TEMPLATE = re.compile(r"\A.*</think>", re.DOTALL | re.IGNORECASE)
@@ -108,6 +109,7 @@ class Ollama:
         self.load_timeout_seconds = load_timeout_seconds
         self.crash_pause_seconds = crash_pause_seconds
         self.trusted_seconds = trusted_seconds
+        self._sees: dict[str, tuple[bool, float]] = {}
         self._made_ready: dict[ModelOptions, float] = {}
         self._loop = Loop(self._client)
 
@@ -120,17 +122,19 @@ class Ollama:
         timeout_seconds: float | None = None,
         watch: Watch | None = None,
         watch_every_seconds: float = 0.25,
+        heard: Callable[[str], None] | None = None,
     ) -> Completion:
-        """The model's answer to `messages` ({"role", "content"}, oldest first, at least one).
+        """The model's answer to `messages` ({"role", "content"}, oldest first, at least one; "images", a list of bytes, where it can see).
 
         `watch` is called from one side thread, never twice at once, until this call ends. Whatever it raises stops the
         generation and comes out of here unchanged, also when the answer was complete meanwhile or failed.
+        `heard` is given all that was written so far, from another thread, after each piece: it must be quick. A retry begins anew.
         `schema`: a JSON schema that the answer is held to, as far as the server can; the caller must check it all the same.
         Raises the Model… errors.
         """
         if not messages or not all(isinstance(m.get(key), str) for m in messages for key in ("role", "content")):
             raise ValueError("chat needs at least one message, each with a role and a content")
-        call = _Call(timeout_seconds or self.timeout_seconds, self.load_timeout_seconds, options.model, messages, schema=schema)
+        call = _Call(timeout_seconds or self.timeout_seconds, self.load_timeout_seconds, options.model, messages, schema=schema, heard=heard)
         return self._loop.run(self._answer(options, call), watch, watch_every_seconds)
 
     def warm_up(self, options: ModelOptions) -> None:
@@ -166,6 +170,14 @@ class Ollama:
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, KeyError, TypeError):
             return None
 
+    def can_see(self, model: str) -> bool:
+        """Whether the model takes pictures. Remembered for a while: only pulling the model anew changes it. Raises the Model… errors."""
+        known, asked_at = self._sees.get(model, (False, float("-inf")))
+        if time.monotonic() - asked_at > REMEMBERED_SECONDS:
+            known = "vision" in (self._ask(lambda client: client.show(model), model).capabilities or [])
+            self._sees[model] = known, time.monotonic()
+        return known
+
     def model_names(self) -> list[str]:
         """The names of the models that are installed. Raises ModelAway."""
         listed = self._ask(lambda client: client.list())
@@ -176,12 +188,12 @@ class Ollama:
         listed = self._ask(lambda client: client.ps())
         return [model.model_dump(mode="json") for model in listed.models]
 
-    def _ask(self, ask: Callable[[Any], Awaitable[Answer]]) -> Answer:
+    def _ask(self, ask: Callable[[Any], Awaitable[Answer]], model: str = "") -> Answer:
         async def attempt(client) -> Answer:
             async with call.charged("answer_seconds", TOO_SLOW.format(QUICK_SECONDS)):
                 return await self._whole(ask(client))
 
-        call = _Call(QUICK_SECONDS, 0, may_retry=False)
+        call = _Call(QUICK_SECONDS, 0, model, may_retry=False)
         return self._loop.run(self._twice(attempt, call))
 
     async def _answer(self, options: ModelOptions, call: "_Call") -> Completion | ModelError:
@@ -323,6 +335,7 @@ class _Call:
     messages: Sequence[dict] = ()
     may_retry: bool = True
     schema: dict[str, Any] | None = None
+    heard: Callable[[str], None] | None = None
 
     @contextlib.asynccontextmanager
     async def charged(
@@ -346,6 +359,8 @@ async def _stream(client, call: _Call, options: ModelOptions, load_seconds: floa
     async with contextlib.aclosing(parts):
         async for part in parts:
             words.append(part.message.content or "")
+            if call.heard and words[-1]:
+                call.heard(_spoken("".join(words)))
             if part.done:
                 last = part
                 await _read_to_the_end(parts)

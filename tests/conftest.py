@@ -124,6 +124,7 @@ def context(settings, db, redis, clock, channel):
         bells=queues.Bells(redis),
         limits=queues.Limits(redis),
         presence=queues.Presence(redis),
+        live=queues.Live(redis),
         acknowledgements=queues.Acknowledgements(redis),
         speeds=queues.Speeds(redis),
         channel=lambda kind: channel,

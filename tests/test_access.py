@@ -30,6 +30,16 @@ OPEN = {
     "login.use_first_run",
     "login.link",
     "login.use_link",
+    "widget.script",
+    "widget.look",
+    "widget.begin",
+    "widget.read",
+    "widget.write",
+    "widget.leave_details",
+    "widget.seen",
+    "widget.typing",
+    "widget.go_on_by_whatsapp",
+    "widget.show_file",  # allowed origins, and tokens of its own: tests/test_widget.py
     "simulator.show_notice",  # development only
     "simulator.forward",
 }
@@ -40,7 +50,7 @@ def routes(app):
     for rule in app.url_map.iter_rules():
         if rule.endpoint not in OPEN:
             path = re.sub(r"<(?:\w+(?:\(.*?\))?:)?\w+>", "1", rule.rule)
-            for method in sorted(rule.methods - {"HEAD", "OPTIONS"}):
+            for method in sorted(rule.methods - {"HEAD", "OPTIONS"}):  # a preflight of the web chat has no other method
                 yield method, path
 
 

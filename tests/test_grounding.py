@@ -236,3 +236,8 @@ def test_what_the_model_says_is_read_in_one_place():
     assert grounding.said(client, asked, "[[unknown]]") == (SENTENCE, "declined")
     assert grounding.said(client, asked, "The reason is unknown to us.") == ("The reason is unknown to us.", None)
     assert grounding.said(client, grounding.Ground(), "Hi [[unknown]]") == ("Hi", None)
+
+
+@pytest.mark.parametrize(("written", "shown"), [("We open at 9. [unk", "We open at 9."), ("We open at 9. [", "We open at 9."), ("[UNKNOWN] Sorry", " Sorry"), ("See [our list] first", "See [our list] first")])
+def test_what_is_shown_while_it_is_written_holds_no_part_of_the_mark(written, shown):
+    assert grounding.without_mark(written) == shown

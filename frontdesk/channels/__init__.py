@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 KINDS = {
     "cloud": "frontdesk.channels.cloud:CloudChannel",
+    "widget": "frontdesk.channels.widget:WidgetChannel",
     "wati": "frontdesk.channels.wati:WatiChannel",
 }
 
@@ -40,6 +41,18 @@ class Media:
     caption: str | None = None
     voice: bool = False
     url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaAddress:
+    """Where the provider has a file, for some minutes. `headers` may hold the token. `trusted`: it is at the server that the operator
+    configured, which may be on a private network; any other must be public.
+    """
+
+    url: str
+    headers: dict[str, str] = field(repr=False)
+    mime_type: str = ""
+    trusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +165,21 @@ class PersonChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class DetailsLeft:
+    """How a visitor of the web chat wants to be reached, as they wrote it into a form: nobody proved it."""
+
+    number_external_id: str
+    person: Person
+    external_id: str
+    at: float
+    text: str
+    name: str | None
+    email: str | None
+    phone: str | None
+    raw: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class MarketingPreference:
     """The customer's own switch for marketing: `stopped` True (stop) or False (resume)."""
 
@@ -190,6 +218,7 @@ Event = (
     | StatusChange
     | Echo
     | PersonChanged
+    | DetailsLeft
     | MarketingPreference
     | AccountEvent
     | Rejected
@@ -279,6 +308,10 @@ class Channel(Protocol):
 
     def upload_media(self, sender: Sender, path: str | PathLike, mime_type: str, filename: str) -> str:
         """Hands a file to the provider, streamed. Returns the provider's id of it. Raises SendError (never Unknown), FileNotFoundError."""
+        ...
+
+    def media_address(self, sender: Sender, media: Media) -> MediaAddress:
+        """A fresh address of what a customer sent, at a host that is the provider's own. Raises SendError (never Unknown)."""
         ...
 
     def show_typing(self, sender: Sender, inbound_external_id: str) -> None:

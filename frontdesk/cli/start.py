@@ -151,6 +151,7 @@ def welcome(settings: Settings) -> list[str]:
     return [
         "Frontdesk starts; Ctrl-C stops it.",
         f"  Try it     {web}/simulator  (a WhatsApp of your own)",
+        f"  Web chat   {web}/simulator/site  (a shop's website with the chat on it)",
         f"  Health     {web}/health",
     ]
 

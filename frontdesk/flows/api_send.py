@@ -79,7 +79,7 @@ def _number(db: sqlite3.Connection, token: ApiToken, wanted: Wanted) -> int:
         if not listing.number_is_of(db, wanted.number_id, client_id=token.client_id):
             raise Refused(404, "not_found", "There is no such number.", "number_id")
         return wanted.number_id
-    found = listing.numbers(db, client_id=token.client_id, after=0, limit=2)
+    found = listing.numbers(db, client_id=token.client_id, after=0, limit=2, by_phone=True)
     if not found:
         raise Refused(404, "not_found", "This token's client has no number.", "number_id")
     if len(found) != 1:

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from frontdesk.errors import ContextExceeded
-from frontdesk.flows import grounding, prompt
+from frontdesk.errors import ContextExceeded, ModelError
+from frontdesk.flows import files_told, grounding, prompt
 from frontdesk.flows.context import Context
 from frontdesk.flows.model_away import model_options
 from frontdesk.ollama import Completion, ModelOptions
 from frontdesk.store import models
 from frontdesk.store.clients import Client
+from frontdesk.store.conversations import Conversation
 from frontdesk.store.messages import Turn
 from frontdesk.store.seen import Shown
 
@@ -45,10 +46,15 @@ def ask(
     older: int = 0,
     hint: str = "",
     options: ModelOptions | None = None,
+    hearing: dict | None = None,
+    conversation: Conversation | None = None,
+    pictures_of: Sequence[int] = (),
 ) -> Asked:
-    """The last `waiting` of `turns` want an answer, `older` came before the first. A prompt that is too long after all is halved once.
+    """The last `waiting` of `turns` want an answer, `older` came before the first. A prompt that is too long after all is halved once, one
+    whose pictures the model chokes on is asked without them.
 
-    `now`: the time that the prompt tells. `options`: not the client's own. `hint`: what a colleague wants it to say.
+    `now`: the time that the prompt tells. `options`: not the client's own. `hint`: what a colleague wants it to say. `hearing`: more for
+    Ollama.chat, where somebody reads along. `conversation`: whose files are told; `pictures_of`: messages whose pictures are shown.
     What `watch` raises comes out of here, as do the Model… errors.
     """
     options = options or model_options(context, client.model, client.temperature)
@@ -57,13 +63,21 @@ def ask(
     if grounding.must_not_ask(client, ground, hint):
         return Asked([], None, [], client.unknown_text, grounding.NO_PASSAGE)
     rules = grounding.rules(client, ground, hint)
-    for share in (1.0, 0.5):
+    pictures = files_told.pictures(context, conversation, pictures_of, options.model) if pictures_of else []
+    share, blind = 1.0, not pictures_of
+    while True:
         shown = prompt.fitting(ground.shown, client, options, ratio, share)
-        messages = prompt.messages(client, turns, older, options, ratio, now, share, hint=hint, shown=shown, rules=rules)
+        told = files_told.told(context, conversation, turns, options, ratio, share, blind=blind) if conversation else turns
+        messages = prompt.messages(client, told, older, options, ratio, now, share, hint=hint, shown=shown, rules=rules)
+        messages = messages if blind else files_told.with_pictures(messages, pictures)
         try:
-            completion = context.ollama.chat(messages, options, watch=watch)
+            completion = context.ollama.chat(messages, options, watch=watch, **(hearing or {}))
+            return Asked(messages, completion, shown, *grounding.said(client, ground, completion.text))
         except ContextExceeded:
             if share == 0.5:
                 raise
-            continue
-        return Asked(messages, completion, shown, *grounding.said(client, ground, completion.text))
+            share = 0.5
+        except ModelError as error:
+            if blind or not pictures or not files_told.is_of_pictures(error):
+                raise
+            blind = True

@@ -12,7 +12,7 @@ from functools import cache
 from frontdesk import channels
 from frontdesk.errors import FrontdeskError, NumberStopped
 from frontdesk.ollama import Ollama
-from frontdesk.queues import Acknowledgements, Bells, Connection, Inbox, Limits, Presence, Queues, RedisError, Speeds
+from frontdesk.queues import Acknowledgements, Bells, Connection, Inbox, Limits, Live, Presence, Queues, RedisError, Speeds
 from frontdesk.settings import Settings
 from frontdesk.store import database, numbers
 
@@ -33,6 +33,7 @@ class Context:
     bells: Bells
     limits: Limits
     presence: Presence
+    live: Live
     acknowledgements: Acknowledgements
     speeds: Speeds
     channel: Callable[[str], channels.Channel]
@@ -76,6 +77,7 @@ def make(settings: Settings, connection: Connection, *, busy_seconds: float = da
         bells=Bells(connection),
         limits=Limits(connection),
         presence=Presence(connection),
+        live=Live(connection),
         acknowledgements=Acknowledgements(connection),
         speeds=Speeds(connection),
         channel=channel,

@@ -7,6 +7,7 @@ is thrown away. Nobody whose period is over ever waits for this: the job stands 
 import uuid
 
 from frontdesk.errors import ModelError
+from frontdesk.flows import files_told
 from frontdesk.flows.context import Context
 from frontdesk.flows.reply import ask, begin, keep, learn
 from frontdesk.flows.watch import Cancelled, Watch, Work, release, ring_for_the_rest
@@ -38,6 +39,8 @@ def begin_early(context: Context, conversation_id: int) -> None:
     if work is None:
         return
     try:
+        if files_told.fixed_answer(work) is not None:
+            raise Cancelled  # it takes no time
         asked = ask(work, EarlyWatch)
     except (Cancelled, ModelError):  # whatever it was: at the end of the period the answer is begun again
         release(work)

@@ -1,15 +1,20 @@
 """What a new database is given: in development a client and a number that belong to the simulator."""
 
+import sqlite3
 import time
+from dataclasses import replace
 
+from frontdesk.flows import widgets as making
 from frontdesk.settings import Settings
-from frontdesk.store import clients, numbers
+from frontdesk.store import clients, numbers, widgets
 from frontdesk.store.database import connect, transaction
 
 # The simulator's own (frontdesk/simulator): it and Frontdesk know each other only through HTTP.
 SIMULATOR_NUMBER = "100000000000001"
 SIMULATOR_ACCOUNT = "200000000000001"
 SIMULATOR_TOKEN = "simulator"
+
+DEMO_WIDGET = "corner-bakery"  # the key in the simulator's page of a shop
 
 DEMO_CLIENT = "Corner Bakery"
 DEMO_PROMPT = """
@@ -29,20 +34,33 @@ def prepare(settings: Settings) -> None:
         with transaction(db):
             now = time.time()
             known = numbers.find(db, "cloud", SIMULATOR_NUMBER)
-            if known and known.base_url == settings.simulator_url:
-                return
             client_id = clients.find(db, DEMO_CLIENT) or clients.add(db, DEMO_CLIENT, DEMO_PROMPT.strip(), now)
-            numbers.put(
-                db,
-                settings,
-                client_id=client_id,
-                channel="cloud",
-                external_id=SIMULATOR_NUMBER,
-                account_id=SIMULATOR_ACCOUNT,
-                access_token=SIMULATOR_TOKEN,
-                display_phone="+1 555 010 0001",
-                base_url=settings.simulator_url,
-                now=now,
-            )
+            if not known or known.base_url != settings.simulator_url:
+                numbers.put(
+                    db,
+                    settings,
+                    client_id=client_id,
+                    channel="cloud",
+                    external_id=SIMULATOR_NUMBER,
+                    account_id=SIMULATOR_ACCOUNT,
+                    access_token=SIMULATOR_TOKEN,
+                    display_phone="+1 555 010 0001",
+                    base_url=settings.simulator_url,
+                    now=now,
+                )
+            _prepare_widget(db, settings, client_id, now)
     finally:
         db.close()
+
+
+def _prepare_widget(db: sqlite3.Connection, settings: Settings, client_id: int, now: float) -> None:
+    """The web chat on the simulator's page of a shop, which is of another origin than ours."""
+    known = numbers.find(db, widgets.CHANNEL, DEMO_WIDGET)
+    if known is None:
+        origins = (settings.simulator_url,)
+        number_id = making.make(db, settings, client_id=client_id, name="Website", origins=origins, now=now, key=DEMO_WIDGET)
+        demo, words = widgets.get(db, number_id), {"en": {"questions": "When are you open tomorrow?\nDo you bake gluten-free bread?"}}
+        whatsapp = numbers.find(db, "cloud", SIMULATOR_NUMBER)
+        widgets.put(db, replace(demo, words=words, whatsapp_number_id=whatsapp.id))
+    elif (demo := widgets.get(db, known.id)) and settings.simulator_url not in demo.origins:
+        widgets.put(db, replace(demo, origins=(*demo.origins, settings.simulator_url)))

@@ -22,6 +22,7 @@ NOT_IN_DOCUMENTS = "not_in_documents"  # why a person is needed
 
 # Small models write the mark with one bracket, with others, in capitals, in their own marks for bold, or its word alone.
 _MARK = re.compile(r"[*_`\"'“”]*[\[<({【]+\s*unknown\s*[\])>}】]+[*_`\"'“”]*[.:,]?|\A\W*unknown\W*\Z", re.IGNORECASE)
+_BEGUN = re.compile(r"[*_`]*[\[<({【]+\s*(u(n(k(n(o(wn?)?)?)?)?)?)?\s*\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,11 @@ def rules(client: Client, ground: Ground, hint: str = "") -> str:
     if hint or not client.knowledge_only:
         return prompt.DOCUMENTS if ground.shown else ""
     return prompt.ONLY_DOCUMENTS if ground.question else prompt.NOTHING_ASKED
+
+
+def without_mark(words: str) -> str:
+    """Also of what is still being written: without a mark's beginning at its end."""
+    return _BEGUN.sub("", _MARK.sub("", words)).rstrip()
 
 
 def said(client: Client, ground: Ground, words: str) -> tuple[str, str | None]:

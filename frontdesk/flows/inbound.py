@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from frontdesk import logs
 from frontdesk.channels import (
     AccountEvent,
+    DetailsLeft,
     Echo,
     Event,
     InboundMessage,
@@ -22,16 +23,17 @@ from frontdesk.channels import (
     Rejected,
     StatusChange,
 )
-from frontdesk.flows import opting_out, reach, sending, take_over, templates
+from frontdesk.flows import opting_out, reach, receiving, sending, take_over, templates, visitors
 from frontdesk.flows.context import Context
 from frontdesk.flows.person_words import asks_for_person
 from frontdesk.queues import InboxEntry
-from frontdesk.store import clients, contacts, conversations, events, messages, numbers, opt_outs
+from frontdesk.store import clients, contacts, conversations, events, messages, numbers, opt_outs, widgets
 from frontdesk.store.database import savepoint, transaction
 
 log = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 24 * 3600
+NEVER = 253_402_300_799.0  # the end of 9999: when the window of a channel without one closes
 
 # A provider's time further ahead than this is a wrong clock, not a message from the future.
 CLOCK_TOLERANCE_SECONDS = 300
@@ -43,8 +45,10 @@ class Consequences:
 
     to_answer: set[int] = field(default_factory=set)
     to_send: set[int] = field(default_factory=set)
+    to_receive: bool = False
     templates_changed: bool = False
     came_in: Counter[numbers.Number] = field(default_factory=Counter)
+    visitors: set[str] = field(default_factory=set)
     aftermaths: list[sending.Aftermath] = field(default_factory=list)
 
 
@@ -71,7 +75,7 @@ def ring(context: Context, consequences: Consequences) -> None:
     for id_ in consequences.to_answer:
         conversation = conversations.get(context.db, id_)
         if conversation and conversation.waiting_since is not None and conversation.state == "bot":
-            due[id_] = conversation.reply_due_at
+            due[id_] = conversation.answer_due_at
     later = {id_: at for id_, at in due.items() if at > now}
     if len(due) > len(later):
         context.queues.reply()
@@ -79,10 +83,14 @@ def ring(context: Context, consequences: Consequences) -> None:
     if later and context.settings.early_start and not context.queues.depth("default"):
         _begin_early(context, later)
     context.queues.send(consequences.to_send)
+    if consequences.to_receive:
+        context.queues.receive_files()
     for number, count in consequences.came_in.items():
         context.limits.came_in(number.id, number.messages_per_second, count)
     if consequences.templates_changed:
         context.queues.refresh_templates()
+    for visitor in consequences.visitors:
+        context.live.changed(visitor)
     for aftermath in consequences.aftermaths:
         aftermath.carry_out(context)
 
@@ -163,13 +171,17 @@ def _message(context, db, number: numbers.Number, event: InboundMessage, receive
         conversations.customer_wrote(
             db,
             conversation_id,
-            window_closes_at=written_at + WINDOW_SECONDS,
+            window_closes_at=NEVER if number.channel == widgets.CHANNEL else written_at + WINDOW_SECONDS,
             waits=waits,
             due_at=received_at + client.quiet_seconds,
             latest=client.longest_wait_seconds,
             now=received_at,
         )
         consequences.came_in[number] += 1
+        _tell_widget(db, number, conversation_id, event, received_at, consequences)
+        if event.media and (event.media.media_id or event.media.url):
+            receiving.want(context, db, conversation_id, added, waits, received_at)
+            consequences.to_receive = True
         if waits and (word := opting_out.read(event.text)) and opting_out.obey(context, db, conversation_id, client, word):
             messages.mark_waiting_as(db, [added], "answered")
             conversations.settle(db, conversation_id)
@@ -178,6 +190,14 @@ def _message(context, db, number: numbers.Number, event: InboundMessage, receive
             if take_over.ask_for_person(context, db, conversation_id, client):
                 consequences.to_send.add(conversation_id)
     consequences.to_answer.add(conversation_id)
+
+
+def _tell_widget(db: sqlite3.Connection, number: numbers.Number, conversation_id: int, event, now: float, consequences) -> None:
+    """A visitor's other tabs show what they wrote; one who went on by WhatsApp is known there by their code."""
+    if number.channel == widgets.CHANNEL:
+        consequences.visitors.add(event.person.user_id)
+    elif code := visitors.reference_in(event.text):
+        widgets.join(db, code, conversation_id, number.client_id, now - visitors.REFERENCE_GOOD_SECONDS, now)
 
 
 def _conversation(db: sqlite3.Connection, number: numbers.Number, person, now: float) -> int:
@@ -255,6 +275,18 @@ def _person_changed(context, db, number, event: PersonChanged, received_at, cons
         messages.add_inbound(db, conversation_id, number.id, note, "noted", at, received_at)
 
 
+def _details(context, db, number, event: DetailsLeft, received_at, consequences) -> None:
+    """A line of the conversation for the people of the desk; nothing for the model to answer."""
+    conversation_id = _conversation(db, number, event.person, received_at)
+    line = InboundMessage(event.number_external_id, event.person, event.external_id, event.at, "details", event.text, False, event.raw)
+    if messages.add_inbound(db, conversation_id, number.id, line, "noted", _when(event.at, received_at), received_at) is None:
+        return
+    contact_id = conversations.get(db, conversation_id).contact_id
+    widgets.keep_details(db, contact_id, name=event.name, email=event.email, phone=event.phone, now=received_at)
+    conversations.need_person(db, conversation_id, "details", received_at)
+    consequences.visitors.add(event.person.user_id)
+
+
 def _preference(context, db, number, event: MarketingPreference, received_at, consequences) -> None:
     contact_id = contacts.resolve(db, number.client_id, event.person, received_at)
     if event.stopped:
@@ -270,5 +302,6 @@ _HANDLERS = {
     StatusChange: _status,
     Echo: _echo,
     PersonChanged: _person_changed,
+    DetailsLeft: _details,
     MarketingPreference: _preference,
 }

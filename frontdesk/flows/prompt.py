@@ -53,7 +53,7 @@ MARKS = re.compile(
     re.IGNORECASE,
 )
 # In a passage also the marks that it stands in, the names of those who speak, and the word for having no answer (grounding.py).
-TAG = re.compile(r"\[+\s*unknown\s*\]+|</?\s*(passage|system|user|assistant)\b[^>\n]*>", re.IGNORECASE)
+TAG = re.compile(r"\[+\s*unknown\s*\]+|</?\s*(passage|document|system|user|assistant)\b[^>\n]*>", re.IGNORECASE)
 
 # Before anything is learnt of a model: low, so that the first prompts are rather too short than cut by Ollama.
 USUAL_CHARACTERS_PER_TOKEN = 2.5
@@ -125,10 +125,19 @@ def _characters(options: ModelOptions, ratio: float, share: float) -> int:
 
 
 def _quoted(shown: Shown) -> str:
-    """A passage in marks that its own text cannot end."""
-    text = _without(_plain(shown.text), MARKS, TAG).strip()
-    place = " ".join(_without(_plain(shown.place), MARKS).replace('"', "'").replace("<", "").replace(">", "›").split())
-    return f'<passage source="{place}">\n{text}\n</passage>'
+    return in_marks("passage", shown.place, shown.text)
+
+
+def in_marks(kind: str, source: str, text: str) -> str:
+    """A passage or a document in marks that its own text cannot end."""
+    text = _without(_plain(text), MARKS, TAG).strip()
+    source = " ".join(_without(_plain(source), MARKS).replace('"', "'").replace("<", "").replace(">", "›").split())
+    return f'<{kind} source="{source}">\n{text}\n</{kind}>'
+
+
+def room_for_documents(options: ModelOptions, characters_per_token: float | None, share: float = 1.0) -> int:
+    """Characters that a conversation's documents may take of a prompt."""
+    return int(_characters(options, characters_per_token or USUAL_CHARACTERS_PER_TOKEN, share) * DOCUMENTS_SHARE)
 
 
 def constant_part(client: Client) -> str:

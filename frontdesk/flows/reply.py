@@ -12,7 +12,7 @@ import uuid
 
 from frontdesk import logs, queues
 from frontdesk.errors import ModelAway, ModelError, ModelMissing
-from frontdesk.flows import asking, grounding, prompt, questions, sources
+from frontdesk.flows import asking, files_told, grounding, prompt, questions, sources
 from frontdesk.flows.asking import Asked
 from frontdesk.flows.context import Context
 from frontdesk.flows.model_away import (
@@ -96,7 +96,8 @@ def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
         ring_for_the_rest(work)
         return
     try:
-        asked = ask(work)
+        fixed = files_told.fixed_answer(work)
+        asked = ask(work) if fixed is None else Asked([], None, [], fixed, None)
     except NewerMessage:
         begin_anew(work)
     except HandedBack:
@@ -123,8 +124,8 @@ def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
 def _ring_if_owed_later(context: Context, conversation_id: int) -> None:
     conversation = conversations.get(context.db, conversation_id)
     if conversation and conversation.waiting_since is not None and conversation.claim_owner is None:
-        if conversation.state == "bot" and conversation.reply_due_at > context.now():
-            context.bells.reply_at({conversation_id: conversation.reply_due_at})
+        if conversation.state == "bot" and conversation.answer_due_at > context.now():
+            context.bells.reply_at({conversation_id: conversation.answer_due_at})
 
 
 def begin(context: Context, conversation: Conversation, owner: str) -> Work | None:
@@ -165,7 +166,8 @@ def ask(work: Work, watch_class: type[Watch] = Watch) -> Asked:
     turns = [*before, *(Turn(message.id, "in", message.text) for message in work.waiting)]
     with watch_class(work) as watch:
         asked = asking.ask(
-            context, work.client, turns, len(work.waiting), watch=watch.look, now=context.now(), older=older, options=work.options
+            context, work.client, turns, len(work.waiting), watch=watch.look, now=context.now(), older=older, options=work.options,
+            hearing=watch.hearing(), conversation=work.conversation, pictures_of=[message.id for message in work.waiting],
         )
     work.shown, work.gap = asked.shown, asked.gap
     return asked
@@ -235,7 +237,9 @@ def learn(work: Work, asked: Asked) -> None:
         return
     context, host, model = work.context, work.context.settings.ollama_host, work.options.model
     known, now = models.get(context.db, host, model), context.now()
-    ratio = prompt.learnt_ratio(asked.messages, completion.prompt_tokens, known.characters_per_token)
+    ratio = known.characters_per_token
+    if not any("images" in message for message in asked.messages):  # whose tokens no characters stand for
+        ratio = prompt.learnt_ratio(asked.messages, completion.prompt_tokens, ratio)
     models.answered(context.db, host, model, now, ratio)
     if abs(now - known.updated_at) >= MEASURED_EVERY_SECONDS:
         models.took(context.db, host, model, completion.prompt_seconds + completion.output_seconds, completion.tokens_per_second, now)

@@ -154,7 +154,7 @@ def _number(db: sqlite3.Connection, number_id: int | None, client_id: int | None
         if not listing.number_is_of(db, number_id, client_id=client_id):
             raise CannotSchedule("not_found", "There is no such number.", "number_id")
         return number_id
-    found = listing.numbers(db, client_id=client_id, after=0, limit=2)
+    found = listing.numbers(db, client_id=client_id, after=0, limit=2, by_phone=True)
     if len(found) != 1:
         raise CannotSchedule("invalid", "Say which of your numbers it goes out from.", "number_id")
     return found[0]["id"]

@@ -23,7 +23,7 @@ from frontdesk.errors import (
     Unknown,
     WindowClosed,
 )
-from frontdesk.flows import media
+from frontdesk.flows import live_answer, media
 from frontdesk.flows.context import Context
 from frontdesk.queues import jittered
 from frontdesk.store import contacts, conversations, media as media_rows, messages, numbers, opt_outs, outbox
@@ -135,6 +135,7 @@ def deliver(context: Context, message: Outbound, file_id: str | None = None, pro
         return
     with transaction(db):
         record_accepted(db, message, accepted, context.now())
+    live_answer.changed(context, message.conversation_id)
     log.info("message %s attempt %s: sent", message.id, message.attempt)
 
 

@@ -70,7 +70,9 @@ def _ask(context: Context, suggestion: suggestions.Suggestion) -> str:
             raise Stopping
 
     waiting = max(1, len(turns) - len(before))
-    asked = asking.ask(context, client, turns, waiting, watch=stop_when_told, now=context.now(), older=older, hint=suggestion.hint)
+    asked = asking.ask(
+        context, client, turns, waiting, watch=stop_when_told, now=context.now(), older=older, hint=suggestion.hint, conversation=conversation
+    )
     if asked.gap and client.knowledge_only and not suggestion.hint:
         raise NothingToRestOn
     return asked.text

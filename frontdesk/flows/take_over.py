@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable
 
 from frontdesk.channels import Content
-from frontdesk.flows import outgoing, questions, waits
+from frontdesk.flows import live_answer, outgoing, questions, waits
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend, Outgoing
 from frontdesk.store import clients, conversations, drafts, messages, notes, numbers, outbox
@@ -131,6 +131,7 @@ def take_over(context: Context, conversation_id: int, user_id: int) -> None:
     with transaction(context.db) as db:
         conversation = conversations.get(db, conversation_id)
         take_from_bot(context, db, conversation_id, _client(context, db, conversation), user_id)
+    live_answer.changed(context, conversation_id)
 
 
 def answered_on_phone(context: Context, db: sqlite3.Connection, conversation_id: int, at: float) -> None:
@@ -176,6 +177,7 @@ def hand_back(context: Context, conversation_id: int, *, only_if_left: bool = Fa
         if not only_if_left:
             conversations.person_is_there(db, conversation_id)
         waits_for_bot = conversations.get(db, conversation_id).waiting_since is not None
+    live_answer.changed(context, conversation_id)
     if waits_for_bot:
         with context.ringing():
             context.queues.reply()

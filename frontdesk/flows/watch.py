@@ -5,6 +5,7 @@ import threading
 from dataclasses import dataclass, field
 
 from frontdesk.errors import SendError
+from frontdesk.flows import live_answer
 from frontdesk.flows.context import Context
 from frontdesk.flows.grounding import Ground
 from frontdesk.ollama import ModelOptions
@@ -62,12 +63,15 @@ class Watch:
         self.renewed_at = work.context.now()
         self.typing: threading.Thread | None = None
         self.typing_at = float("-inf")
+        self.live = live_answer.of(work.context, work.conversation, work.client)
 
     def __enter__(self) -> "Watch":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, kind, *_) -> None:
         """An answer must not overtake its own 'typing…', which would then stay for 25 s."""
+        if self.live and kind:
+            self.live.take_back()
         if self.typing:
             self.typing.join(TYPING_LAG_SECONDS)
 
@@ -82,7 +86,15 @@ class Watch:
             self.renewed_at = now
         if abs(now - self.typing_at) >= TYPING_EVERY_SECONDS:
             self._show_typing()
+        if self.live:
+            self.live.show()
         self._still_wanted()
+
+    def hearing(self) -> dict:
+        """For the model's call where somebody reads along: to be looked at more often, and word by word."""
+        if self.live is None:
+            return {}
+        return {"watch_every_seconds": live_answer.EVERY_SECONDS, "heard": self.live.hear}
 
     def _show_typing(self) -> None:
         self.typing = threading.Thread(target=_show_typing, args=(self.work,), daemon=True)
@@ -116,14 +128,18 @@ def _show_typing(work: Work) -> None:
 
 def ring_for_the_rest(work: Work) -> None:
     """What the customer wrote while this was being written has a job or bell that found the conversation claimed."""
-    context = work.context
-    conversation = conversations.get(context.db, work.id)
+    ring_for(work.context, work.id)
+
+
+def ring_for(context: Context, conversation_id: int) -> None:
+    """The bell of the answer that is owed in this conversation, if one is."""
+    conversation = conversations.get(context.db, conversation_id)
     if conversation is None or conversation.waiting_since is None or conversation.state != "bot":
         return
-    if conversation.reply_due_at <= context.now():
+    if conversation.answer_due_at <= context.now():
         context.queues.reply()
     else:
-        context.bells.reply_at({work.id: conversation.reply_due_at})
+        context.bells.reply_at({conversation_id: conversation.answer_due_at})
 
 
 def release(work: Work) -> None:

@@ -13,6 +13,7 @@ from frontdesk.queues.connection import Connection, RedisError, connect
 from frontdesk.queues.facts import RedisFacts, redis_facts, scheduler_alive, workers_alive
 from frontdesk.queues.inbox import Inbox, InboxEntry
 from frontdesk.queues.limits import Limits, Rate, jittered
+from frontdesk.queues.live import Listener, Live
 from frontdesk.queues.load import Load, load
 from frontdesk.queues.presence import Presence
 from frontdesk.queues.speeds import Speeds
@@ -30,6 +31,8 @@ __all__ = [
     "InboxEntry",
     "JSONSerializer",
     "Limits",
+    "Listener",
+    "Live",
     "Load",
     "Presence",
     "Queues",

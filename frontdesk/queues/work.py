@@ -26,6 +26,9 @@ DOCUMENT_BELL = "documents:rung"
 DOCUMENT_BELL_SECONDS = 60
 DOCUMENT_FILES_BELL = "document-files:rung"
 
+RECEIVED_FILES_BELL = "received-files:rung"
+RECEIVED_FILES_BELL_SECONDS = 60
+
 SENDS = "sends"
 SEND_BELL = "sends:rung"
 SEND_BELL_SECONDS = 5
@@ -153,6 +156,14 @@ class Queues:
         carries = f"fetch_media-{media_id}"
         if not self._stands_in("bulk", f"{carries}-"):
             self.put("bulk", "jobs.fetch_media", carries, media_id)
+
+    def receive_files(self, *, force: bool = False) -> None:
+        """Ring for the customers' files that are to be fetched or read. Before everything else: an answer waits for them."""
+        if self.redis.set(RECEIVED_FILES_BELL, 1, nx=not force, ex=RECEIVED_FILES_BELL_SECONDS):
+            self.put("bulk", "jobs.receive_files", "receive", at_front=True)
+
+    def silence_received_files(self) -> None:
+        self.redis.delete(RECEIVED_FILES_BELL)
 
     def read_document(self, document_id: int) -> None:
         """Reading takes memory and no model: on `bulk`, and once, however often it is rung for."""

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,13 @@ class Config:
     phone_number_id: str
     account_id: str
     display_phone: str
+    widget_key: str
+
+    @property
+    def web_url(self) -> str:
+        """Frontdesk's own origin."""
+        parts = urlsplit(self.webhook_url)
+        return f"{parts.scheme}://{parts.netloc}"
 
     @classmethod
     def from_environment(cls) -> "Config":
@@ -25,4 +33,5 @@ class Config:
             phone_number_id=get("SIMULATOR_PHONE_NUMBER_ID", "100000000000001"),
             account_id=get("SIMULATOR_WABA_ID", "200000000000001"),
             display_phone=get("SIMULATOR_DISPLAY_PHONE", "15550100001"),
+            widget_key=get("SIMULATOR_WIDGET_KEY", "corner-bakery"),
         )

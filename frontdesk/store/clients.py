@@ -35,6 +35,8 @@ class Client:
     persona: str = ""
     language: str = ""
     temperature: float | None = None
+    image_text: str = ""
+    voice_text: str = ""
     stop_text: str = ""
     start_text: str = ""
     knowledge_only: bool = False
@@ -70,6 +72,8 @@ def get(db: sqlite3.Connection, client_id: int, settings: Settings) -> Client:
         persona=row["persona"],
         language=row["language"],
         temperature=row["temperature"],
+        image_text=row["image_text"],
+        voice_text=row["voice_text"],
         stop_text=row["stop_text"],
         start_text=row["start_text"],
         knowledge_only=bool(row["knowledge_only"]),
@@ -146,6 +150,7 @@ CHANGEABLE = (
     "patience_seconds", "answer_after_holding", "holding_text", "apology_text", "pause_hours", "person_words", "person_text",
     "away_text", "hours", "wait_threshold_seconds", "wait_text", "persona", "language", "region",
     "stop_text", "start_text", "knowledge_only", "unknown_text", "shows_sources", "sources_text", "passage_when_away", "passage_text",
+    "image_text", "voice_text",
 )  # fmt: skip
 
 

@@ -72,13 +72,14 @@ def accounts(db: sqlite3.Connection, *, client_id: int | None) -> list[str]:
     return [row["account_id"] for row in rows]
 
 
-def numbers(db: sqlite3.Connection, *, client_id: int | None, after: int, limit: int) -> list[dict]:
+def numbers(db: sqlite3.Connection, *, client_id: int | None, after: int, limit: int, by_phone: bool = False) -> list[dict]:
+    """`by_phone`: only those that can write to a phone number; a web chat cannot."""
     rows = db.execute(
         f"""
         SELECT id, client_id, channel, external_id, display_phone, messages_per_second, stopped_at, stopped_reason FROM numbers
-        WHERE id > :after AND {_OF_CLIENT} ORDER BY id LIMIT :limit
+        WHERE id > :after AND (NOT :by_phone OR channel <> 'widget') AND {_OF_CLIENT} ORDER BY id LIMIT :limit
         """,
-        {"client_id": client_id, "after": after, "limit": limit},
+        {"client_id": client_id, "after": after, "limit": limit, "by_phone": by_phone},
     )
     return [dict(row) for row in rows]
 

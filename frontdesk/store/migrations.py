@@ -1364,6 +1364,47 @@ def m026c_digests(db: Database) -> None:
 
 
 @migrations()
+def m027_widget(db: Database) -> None:
+    """The web chat: how each looks and where it may stand, what visitors left of themselves, and who went on by WhatsApp."""
+    _statements(
+        db,
+        """
+        CREATE TABLE widgets (
+            number_id INTEGER PRIMARY KEY REFERENCES numbers ON DELETE CASCADE,
+            origins TEXT NOT NULL DEFAULT '',
+            accent TEXT NOT NULL,
+            scheme TEXT NOT NULL DEFAULT 'auto' CHECK (scheme IN ('auto', 'light', 'dark')),
+            side TEXT NOT NULL DEFAULT 'end' CHECK (side IN ('start', 'end')),
+            language TEXT NOT NULL DEFAULT 'en',
+            words TEXT NOT NULL DEFAULT '{}',
+            ask_details INTEGER NOT NULL DEFAULT 1,
+            whatsapp_number_id INTEGER REFERENCES numbers ON DELETE SET NULL,
+            changed_at REAL NOT NULL
+        );
+
+        -- what a visitor wrote into the form: nobody proved it, so it finds no other contact
+        CREATE TABLE visitor_details (
+            contact_id INTEGER PRIMARY KEY REFERENCES contacts ON DELETE CASCADE,
+            name TEXT,
+            email TEXT,
+            phone TEXT,
+            given_at REAL NOT NULL
+        );
+
+        -- a code that a visitor takes along to WhatsApp, and the conversation in which it came up there
+        CREATE TABLE widget_references (
+            code TEXT PRIMARY KEY,
+            conversation_id INTEGER NOT NULL UNIQUE REFERENCES conversations ON DELETE CASCADE,
+            created_at REAL NOT NULL,
+            joined_conversation_id INTEGER REFERENCES conversations ON DELETE SET NULL,
+            joined_at REAL
+        );
+        CREATE INDEX widget_references_joined ON widget_references (joined_conversation_id) WHERE joined_conversation_id IS NOT NULL
+        """,
+    )
+
+
+@migrations()
 def m028_webhook_addresses(db: Database) -> None:
     # webhook_key: part of the address a number's webhooks come to, where it has one of its own; a new key is a new address.
     # told_at: when a webhook last told of a message we sent.
@@ -1372,6 +1413,39 @@ def m028_webhook_addresses(db: Database) -> None:
         """
         ALTER TABLE numbers ADD COLUMN webhook_key TEXT;
         ALTER TABLE numbers ADD COLUMN told_at REAL
+        """,
+    )
+
+
+@migrations()
+def m029_received_files(db: Database) -> None:
+    """What customers send besides text: fetched, read, and shown on the desk. The file itself is in `media`, as those for sending."""
+    _statements(
+        db,
+        """
+        CREATE TABLE received_files (
+            message_id INTEGER PRIMARY KEY REFERENCES messages ON DELETE CASCADE,
+            state TEXT NOT NULL CHECK (state IN ('wanted', 'fetched', 'done', 'failed')),
+            text TEXT,
+            error_code TEXT,
+            error_words TEXT,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            due_at REAL,
+            lease_owner TEXT,
+            lease_expires_at REAL,
+            created_at REAL NOT NULL
+        );
+        CREATE INDEX received_files_open ON received_files (message_id) WHERE state IN ('wanted', 'fetched');
+
+        -- so long the answer waits for files that are still being fetched and read
+        ALTER TABLE conversations ADD COLUMN files_until REAL;
+        -- most conversations never hold a file, and then nobody looks for any
+        ALTER TABLE conversations ADD COLUMN has_files INTEGER NOT NULL DEFAULT 0;
+
+        ALTER TABLE clients ADD COLUMN image_text TEXT NOT NULL
+            DEFAULT 'Thank you. I cannot look at pictures and videos here: please tell me in a few words what it is about.';
+        ALTER TABLE clients ADD COLUMN voice_text TEXT NOT NULL
+            DEFAULT 'Thank you. I cannot listen to voice messages here: please write to me what it is about.'
         """,
     )
 

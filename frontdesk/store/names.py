@@ -3,8 +3,8 @@
 import json
 import sqlite3
 
-SHOWN_NAME = """COALESCE(NULLIF(TRIM(contacts.name), ''), NULLIF(contacts.username, ''), '+' || contacts.phone, contacts.user_id,
-    'Unknown')"""
+SHOWN_NAME = """COALESCE(NULLIF(TRIM(contacts.name), ''), NULLIF(contacts.username, ''), '+' || contacts.phone,
+    'Visitor ' || UPPER(SUBSTR(CASE WHEN contacts.user_id LIKE 'web:%' THEN contacts.user_id END, 5, 4)), contacts.user_id, 'Unknown')"""
 
 
 def names_of_conversations(db: sqlite3.Connection, conversation_ids: set[int]) -> dict[int, str]:

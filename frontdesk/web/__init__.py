@@ -33,6 +33,8 @@ from frontdesk.web.tags import tag_pages
 from frontdesk.web.templates import template_pages
 from frontdesk.web.thread import thread_pages
 from frontdesk.web.users import user_pages
+from frontdesk.web.widget import widget_endpoints
+from frontdesk.web.widget_pages import widget_pages
 
 
 PAGES = (
@@ -56,6 +58,8 @@ PAGES = (
     audience_pages,
     broadcast_pages,
     number_pages,
+    widget_pages,
+    widget_endpoints,
     overview_pages,
     document_pages,
     digest_pages,

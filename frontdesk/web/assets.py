@@ -14,7 +14,11 @@ def finish(response: Response, folder: str) -> Response:
     """For answers of the static route. An address with a version (pages.py: asset) never changes its content."""
     if "v" in request.args:
         response.headers["Cache-Control"] = f"public, max-age={LIFETIME_SECONDS}, immutable"
-    path = Path(folder) / (request.view_args or {}).get("filename", "")
+    return compressed(response, Path(folder) / (request.view_args or {}).get("filename", ""))
+
+
+def compressed(response: Response, path: Path) -> Response:
+    """The answer with this file's content, made small where the browser takes that."""
     if response.status_code == 200 and path.suffix in COMPRESSED:
         response.vary.add("Accept-Encoding")
         if "gzip" in request.accept_encodings:

@@ -33,6 +33,8 @@ TEXTS = [
     ("person_text", "The text for who asks for a person", False),
     ("away_text", "The text outside opening hours", False),
     ("wait_text", "The text about waiting", False),
+    ("image_text", "The text for pictures", False),
+    ("voice_text", "The text for voice messages", False),
     ("stop_text", "The text for who writes STOP", False),
     ("start_text", "The text for who writes START", False),
     ("unknown_text", "The sentence for what the knowledge does not hold", False),

@@ -12,7 +12,7 @@ from flask import Blueprint, abort, g, redirect, render_template, request, url_f
 from frontdesk.flows import take_over, template_parts
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend, Outgoing
-from frontdesk.store import clients, conversations, numbers, templates, thread
+from frontdesk.store import clients, conversations, numbers, templates, thread, widgets
 from frontdesk.store.conversations import Conversation
 from frontdesk.web import access, attachments
 from frontdesk.web.forms import Form
@@ -47,6 +47,13 @@ def compose_pages(context: Context) -> Blueprint:
     pages = Blueprint("compose", __name__)
     pages.before_request(attachments.take_files)
     access.protect(pages)
+
+    @pages.before_request
+    def fits_the_channel():
+        """The web chat shows texts and files; the composer offers nothing else there."""
+        values = request.view_args or {}
+        if values.get("kind", "text") != "text" and widgets.visitor_of(context.db, values["conversation_id"]):
+            abort(404, "The web chat shows texts, pictures and files, nothing else.")
 
     @pages.get("/inbox/<int:conversation_id>/compose/<kind>")
     def show(conversation_id: int, kind: str):

@@ -5,7 +5,7 @@ from flask import Blueprint, abort, render_template, request
 from frontdesk.channels import wati_account
 from frontdesk.flows import diagnosis, webhook_address
 from frontdesk.flows.context import Context
-from frontdesk.store import clients, numbers, outbox
+from frontdesk.store import clients, numbers, outbox, widgets
 from frontdesk.store.database import transaction
 from frontdesk.web import access, webhook
 from frontdesk.web.forms import Form
@@ -70,6 +70,8 @@ def number_pages(context: Context) -> Blueprint:
 
     @pages.get("/numbers/<int:number_id>")
     def show(number_id: int):
+        if _known(context, number_id).channel == widgets.CHANNEL:
+            return see_other("widgets.show", number_id=number_id)
         return _number_page(context, number_id)
 
     @pages.post("/numbers/<int:number_id>")

@@ -14,11 +14,12 @@ def template_pages(context: Context) -> Blueprint:
 
     @pages.get("/templates")
     def all_templates():
-        accounts = {number.account_id: number for number in numbers.all_of_them(context.db) if number.account_id}
+        found = numbers.of_channel(context.db, "cloud")
+        accounts = {number.account_id: number for number in found if number.account_id}
         return render_template(
             "desk/templates.html",
             accounts=[_account(context, account_id) for account_id in accounts],
-            without_account=[number for number in numbers.all_of_them(context.db) if not number.account_id],
+            without_account=[number for number in found if not number.account_id],
         )
 
     @pages.post("/templates/refresh")

@@ -5,10 +5,10 @@ import logging
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 
 from frontdesk import queues
-from frontdesk.flows import mends, suggest, take_over, waits
+from frontdesk.flows import live_answer, mends, receiving, suggest, take_over, waits
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend
-from frontdesk.store import canned, conversations, inbox, notes, numbers, seen, suggestions, thread, users
+from frontdesk.store import canned, conversations, inbox, notes, numbers, received_files, seen, suggestions, thread, users, widgets
 from frontdesk.store.conversations import Conversation
 from frontdesk.web import access, attachments
 from frontdesk.web.inbox import if_changed, list_values
@@ -88,6 +88,14 @@ def thread_pages(context: Context) -> Blueprint:
         _ACTIONS[action](context, conversation_id)
         return redirect(url_for(".show", conversation_id=conversation_id), 303)
 
+    @pages.post("/inbox/<int:conversation_id>/files/<int:message_id>/again")
+    def receive_again(conversation_id: int, message_id: int):
+        _conversation(context, conversation_id)
+        if received_files.get(context.db, message_id) is None or received_files.origin(context.db, message_id).conversation_id != conversation_id:
+            abort(404, "This file is not here.")
+        receiving.want_again(context, message_id)
+        return redirect(url_for(".show", conversation_id=conversation_id, at=message_id), 303)
+
     @pages.post("/inbox/<int:conversation_id>/suggest")
     def ask_model(conversation_id: int):
         _conversation(context, conversation_id)
@@ -139,6 +147,8 @@ def _recent(context: Context, conversation: Conversation, since: int | None, bef
         "conversation": conversation,
         "conversation_id": conversation.id,
         "customer": thread.customer(db, conversation.id),
+        "details": widgets.details(db, conversation.contact_id),
+        "joined": widgets.joined(db, conversation.id),
         "expects": waits.expected_seconds(context).get(conversation.id),
         "people": people,
         "others_here": _others_here(context, conversation.id, people),
@@ -165,12 +175,15 @@ def _lines(context: Context, conversation_id: int, lines: list[thread.Line], end
 def _others_here(context: Context, conversation_id: int, people: dict[int, str]) -> list[str]:
     """'Ana is writing', 'Ben is here'. Nobody while Redis is away: it is a courtesy."""
     writing = request.args.get("writing") == "yes"
+    if writing:
+        live_answer.person_types(context, conversation_id)
     try:
         others = context.presence.seen(conversation_id, g.user.id, context.now(), writing=writing)
     except queues.RedisError as error:
         log.debug("no presence: %s", type(error).__name__)
         return []
-    return [f"{people.get(id_, 'Somebody')} is {'writing' if writes else 'here'}" for id_, writes in sorted(others.items())]
+    here = [f"{people.get(id_, 'Somebody')} is {'writing' if writes else 'here'}" for id_, writes in sorted(others.items())]
+    return [*here, "the visitor is writing"] if live_answer.visitor_is_typing(context, conversation_id) else here
 
 
 def _composer(context: Context, conversation_id: int, error: CannotSend | None = None):
