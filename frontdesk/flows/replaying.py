@@ -107,7 +107,7 @@ def _replay(context: Context, item: Item) -> None:
     turns = [*before, *(Turn(0, "in", text) for text in turn.asked)]
     watch = _Watch(context, item).look
     asked = asking.ask(context, client, turns, len(turn.asked), watch=watch, now=turn.at, older=older)
-    figures = compared(turn, replays.answer_given(turn, client), seen.of(context.db, turn.id), asked)
+    figures = compared(client, turn, seen.of(context.db, turn.id), asked)
     _keep(context, item, client, asked, figures, None)
 
 
@@ -130,13 +130,14 @@ def declined(asked: Asked) -> bool:
     return asked.completion is None or asked.gap == grounding.DECLINED or declines(asked.text)
 
 
-def compared(turn: PastTurn, old: str, saw: list[Shown], asked: Asked) -> dict:
+def compared(client: Client, turn: PastTurn, saw: list[Shown], asked: Asked) -> dict:
     """Before and now. Model seconds before are None for an answer that was a draft: its wait was not the model's."""
+    old = replays.answer_given(turn, client)
     before, now = ({(each.place, each.text) for each in shown} for shown in (saw, asked.shown))
     return {
         "length": [len(old), len(asked.text)],
         "seconds": [turn.model_seconds or None, asked.seconds],
-        "declined": [declines(old), declined(asked)],
+        "declined": [old == client.unknown_text or declines(old), declined(asked)],
         "added": len(now - before),
         "lost": len(before - now),
         "same": expected.folded(old) == expected.folded(asked.text),
@@ -172,7 +173,8 @@ def _keep(context: Context, item: Item, client: Client, asked: Asked, figures: d
     now = context.now()
     passages = [[each.place, each.text] for each in asked.shown]
     rows.finish(context.db, item, asked.text, passages, figures, passed, now)
-    models.answered(context.db, context.settings.ollama_host, client.model, now)
+    if asked.completion:
+        models.answered(context.db, context.settings.ollama_host, client.model, now)
 
 
 def _try_again(context: Context, item: Item, error: ModelError) -> None:
