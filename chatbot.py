@@ -12,6 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
+from frontdesk.flows import webhook_address
 from frontdesk.flows.context import Context, make as make_context
 from frontdesk.settings import Settings
 from frontdesk.web import access, add_desk, assets, errors, webhook
@@ -59,6 +60,7 @@ def _add_webhook(app: Flask, settings: Settings, context: Context) -> None:
     app.wsgi_app = webhook.WebhookDoor(
         app.wsgi_app,
         settings.trusted_app_secrets,
+        webhook_address.key(settings),
         context.inbox,
         context.queues,
         context.acknowledgements,

@@ -2,6 +2,7 @@
 
 import os
 
+from frontdesk import logs
 from frontdesk import settings as settings_module
 from frontdesk.store import installation
 
@@ -16,7 +17,14 @@ threads = _settings.web_threads
 keepalive = 75  # longer than the 60 s for which nginx keeps an idle connection to us, so it is never closed under a request
 graceful_timeout = 4  # under the time that bin/keep gives a command to stop
 loglevel = _settings.log_level
+logconfig_dict = logs.configuration(_settings, "web")
 accesslog = None
+
+
+def post_worker_init(worker) -> None:
+    logs.configure(_settings, "web")
+
+
 control_socket_disable = True  # it would lie in HOME, shared by every gunicorn of this user
 
 # The workers' heartbeat is a file that is touched every second: in memory, so a busy disk cannot make them look dead.

@@ -8,7 +8,7 @@ from functools import cache
 from frontdesk import queues
 from frontdesk import settings as settings_module
 from frontdesk.flows import audience, broadcasting, callbacks, document_reading, document_work, early, embedding, firing, inbound, knowledge, media
-from frontdesk.flows import model_away, reply as replying, sending, suggest as suggesting, sweep as sweeping
+from frontdesk.flows import digests as daily, model_away, reindexing, replaying, reply as replying, sending, suggest as suggesting, sweep as sweeping
 from frontdesk.flows import templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
 from frontdesk.store import outbox
@@ -60,9 +60,25 @@ def index_document(document_id: int) -> None:
     """documents · the next batch of a document's vectors."""
     embedding.index_document(context(), document_id)
 
+
+def check_page(document_id: int) -> None:
+    """bulk · what stands at a document's address now is read, and becomes a new version if it says something else."""
+    reindexing.check_page(context(), document_id)
+
+
+def reindex() -> None:
+    """bulk · nightly: documents from the web are to be looked at again, and what is not in the indexes is taken up."""
+    reindexing.begin_night(context())
+
+
 def documents() -> None:
     """documents · what is to be summarised, classified or extracted, an inference at a time, while no customer waits."""
     document_work.serve(context())
+
+
+def replays() -> None:
+    """documents · one past turn or check is asked again, while no customer waits."""
+    replaying.serve(context())
 
 
 def read_document_files() -> None:
@@ -101,6 +117,11 @@ def fetch_media(media_id: int) -> None:
 def broadcasts() -> None:
     """bulk · what runs goes out, at its number's rate."""
     broadcasting.serve(context())
+
+
+def digests() -> None:
+    """bulk · yesterday of each client that wants to be told, once."""
+    daily.serve(context())
 
 
 def call_back(callback_id: int) -> None:

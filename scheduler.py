@@ -14,7 +14,7 @@ from datetime import datetime
 from crontab import CronTab
 from rq_scheduler import Scheduler
 
-from frontdesk import queues
+from frontdesk import logs, queues
 from frontdesk import settings as settings_module
 from frontdesk.settings import Settings
 from frontdesk.store import installation
@@ -55,6 +55,8 @@ def recurring(settings: Settings) -> list[Recurring]:
         Recurring("templates", "jobs.refresh_templates", queue="bulk", every_seconds=TEMPLATES_EVERY_SECONDS),
         # takes away what is over: log-ins, links, idempotency keys, results and figures that are old
         Recurring("clean", "jobs.clean", cron="0 2 * * *"),
+        # documents from the web are looked at again, and what is not in the indexes is taken up
+        Recurring("reindex", "jobs.reindex", "bulk", cron="0 2 * * *"),
         *([Recurring("backup", "jobs.backup", "bulk", cron="15 3 * * *")] if settings.backup_dir else []),
     ]
 
@@ -134,8 +136,7 @@ class Bellringer(Scheduler):
 def main() -> None:
     settings = settings_module.load()
     installation.hold(settings)
-    logging.basicConfig(level=settings.log_level.upper(), format="%(message)s")
-    logging.getLogger("rq_scheduler").setLevel(logging.ERROR)
+    logs.configure(settings, "scheduler")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     connection = queues.connect(settings.redis_address)

@@ -108,6 +108,14 @@ class BadFilter(FrontdeskError):
         super().__init__(words)
 
 
+class BadCheck(FrontdeskError):
+    """Not a question with what its answer must say. `field` is the part that is wrong."""
+
+    def __init__(self, field: str, words: str):
+        self.field = field
+        super().__init__(words)
+
+
 # --- what a model call can end in, besides an answer --------------------------------------------------------------
 
 

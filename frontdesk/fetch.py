@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
+from ipaddress import ip_address
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urljoin
 
@@ -37,6 +38,7 @@ CHUNK_BYTES = 64 * 1024
 ANSWER_BYTES = 256 * 1024
 LONGEST_URL = 2048
 PORTS = {"http": 80, "https": 443}
+PRIVATE = ("private_address", "the address leads to a private network")
 MAY_PASS = (408, 425, 429)  # of the 4xx: time-out, too early, too many
 _AUTHORITY = re.compile(r"[^:]*:?//([^/?#]*).*")
 # identity: a packed body could unpack to a thousand times what Content-Length says
@@ -107,15 +109,19 @@ def call(
     headers: Mapping[str, str] | None = None,
     timeout_seconds: float,
     most_bytes: int = ANSWER_BYTES,
+    whole: bool = True,
     allow_private: bool = False,
     resolve: Resolve = socket.getaddrinfo,
 ) -> Reply:
-    """One request, made once and never redirected: its headers may hold secrets. Raises like fetch(), for no status though."""
+    """One request, made once and never redirected: its headers may hold secrets. Raises like fetch(), for no status though.
+
+    `whole` False: where the answer is longer than `most_bytes`, its beginning is enough.
+    """
     with _Watch(timeout_seconds) as watch:
         place = _checked(url, allow_private, resolve, watch)
         with _asked(method, place, body, {**HEADERS, **(headers or {})}, watch) as response:
-            answer = bytearray().join(_chunks(response, most_bytes, watch))
-            return Reply(response.status, response.headers, bytes(answer))
+            answer = b"".join(_chunks(response, most_bytes, watch)) if whole else _beginning(response, most_bytes, watch)
+            return Reply(response.status, response.headers, answer)
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout_seconds: float, **options: Any) -> Reply:
@@ -123,9 +129,22 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout_seconds: 
     return call("POST", url, body=body, headers=headers, timeout_seconds=timeout_seconds, **options)
 
 
-def check(url: str) -> None:
-    """Raises FetchRefused for what is no address of the web's, or holds a password. Asks nobody where its host is."""
-    _taken_apart(url)
+def check(url: str, *, allow_private: bool = True) -> None:
+    """Raises FetchRefused for what is no address of the web's, or holds a password. Asks nobody where its host is.
+
+    `allow_private` False: an address that is private by its own words is refused too.
+    """
+    host = _taken_apart(url).host.lower().rstrip(".")
+    if not allow_private and (host == "localhost" or host.endswith(".localhost") or (_is_address(host) and not is_public(host))):
+        raise FetchRefused(*PRIVATE)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 # --- where to ------------------------------------------------------------------------------------------------------------
@@ -135,7 +154,7 @@ def _checked(url: str, allow_private: bool, resolve: Resolve, watch: "_Watch") -
     place = _taken_apart(url)
     addresses = watch.within(lambda: _addresses(place, resolve))
     if not allow_private and not all(map(is_public, addresses)):
-        raise FetchRefused("private_address", "the address leads to a private network")
+        raise FetchRefused(*PRIVATE)
     return _Place(place.scheme, place.host, place.port, place.path, addresses[:MOST_ADDRESSES])
 
 
@@ -232,6 +251,21 @@ def _copy(response: BaseHTTPResponse, into: BinaryIO, most_bytes: int, watch: "_
         into.write(chunk)
         size += len(chunk)
     return size
+
+
+def _beginning(response: BaseHTTPResponse, most_bytes: int, watch: "_Watch") -> bytes:
+    """As it came: one that is packed all the same is none."""
+    if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        return b""
+    found = b""
+    while len(found) < most_bytes:
+        with _told(watch):
+            chunk = response.read1(most_bytes - len(found))
+        watch.remaining()
+        if not chunk:
+            break
+        found += chunk
+    return found
 
 
 def _chunks(response: BaseHTTPResponse, most_bytes: int, watch: "_Watch") -> Iterator[bytes]:

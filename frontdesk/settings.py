@@ -78,6 +78,13 @@ def _web_address(raw: str) -> str:
 _web_address.wants = "an address such as https://example.com"
 
 
+def _web_address_or_none(raw: str) -> str:
+    return _web_address(raw) if raw else ""
+
+
+_web_address_or_none.wants = "an address such as https://key@example.com/1, or nothing"
+
+
 def _ollama_address(raw: str) -> str:
     """Like Ollama's own client a bare host means port 11434; unlike it, so does http://host (there it means port 80)."""
     parts = urlsplit(_web_address(raw))
@@ -168,6 +175,10 @@ class Settings:
     log_level: str = _setting(
         "info", _choice("debug", "info", "warning", "error"), "How much the processes print. Message text: debug only."
     )
+    log_format: str = _setting(
+        "auto", _choice("auto", "json", "text"), "How they print it. `auto`: one JSON object a line in production, plain lines in development."
+    )
+    sentry_dsn: str = _setting("", _web_address_or_none, "Where errors are reported, if anywhere; wants `requirements-sentry.txt` installed.", secret=True)
 
     web_host: str = _setting("127.0.0.1", _text, "Address the web process listens on.")
     web_port: int = _setting("8000", _whole(1, 65535), "Port the web process listens on.")

@@ -123,3 +123,61 @@ def test_a_token_of_another_client_and_one_without_the_scope_see_nothing(ask, ma
 def test_audiences_are_listed_with_their_columns(ask, people):  # noqa: F811
     [found] = ask("GET", "/audiences").json["items"]
     assert (found["audience_id"], found["recipients"], found["columns"]) == (people, 3, ["name", "order"])
+
+
+# --- drafts that change, lists that are uploaded --------------------------------------------------------------------------------------
+
+
+def test_a_draft_is_changed_whole_and_nothing_that_has_begun_is(ask, make, people):  # noqa: F811
+    path = f"/broadcasts/{make(name='First').json['broadcast_id']}"
+    body = {"number_id": 1, "audience_id": people, "template": "order_ready", "language": "en", "variables": {**VARIABLES, "2": {"text": "7"}}}
+    changed = ask("PUT", path, {**body, "name": "Second", "quiet_from": "20:00", "quiet_until": "08:00"}).json
+    assert (changed["name"], changed["variables"]["2"], changed["quiet_from"], changed["state"]) == ("Second", {"text": "7"}, "20:00", "draft")
+    assert error(ask("PUT", path, {**body, "variables": {}})) == (422, "bad_variable", "variables.1")
+    assert ask("GET", path).json["name"] == "Second"
+    ask("POST", f"{path}/start")
+    assert error(ask("PUT", path, body))[:2] == (409, "wrong_state")
+
+
+def test_a_list_is_given_as_text_read_and_what_was_left_out_is_told(ask, context, db):  # noqa: F811
+    added = ask("POST", "/audiences", {"name": "Shop", "text": "phone,name\n+4915120000001,Ana\nnobody,X\n+4915120000001,Ana\n"})
+    assert (added.status_code, added.json["state"]) == (201, "wanted")
+    audience.read(context, added.json["audience_id"])
+    path = f"/audiences/{added.json['audience_id']}"
+    found = ask("GET", path).json
+    assert (found["state"], found["recipients"], found["bad"], found["duplicates"], found["columns"], found["percent"]) == ("ready", 1, 1, 1, ["name"], 100.0)
+    [bad] = ask("GET", f"{path}/left-out").json["items"]
+    assert (bad["line"], bad["cause"]) == (3, "bad") and "nobody" in bad["text"]
+    assert ask("GET", f"{path}/left-out?cause=opted_out").json == {"items": [], "next_cursor": None}
+
+
+def test_what_was_left_out_comes_in_pages(ask, context):  # noqa: F811
+    added = ask("POST", "/audiences", {"name": "Shop", "text": "phone\n" + "".join(f"x{n}\n" for n in range(5)) + "+4915120000001\n"}).json
+    audience.read(context, added["audience_id"])
+    path, seen, cursor = f"/audiences/{added['audience_id']}/left-out", [], 0
+    while cursor is not None:
+        page = ask("GET", f"{path}?limit=2&cursor={cursor}").json
+        seen += [one["line"] for one in page["items"]]
+        cursor = page["next_cursor"]
+    assert seen == [2, 3, 4, 5, 6]
+
+
+def test_a_list_is_uploaded_as_a_file(app, token, context):
+    form = {"name": "Shop", "region": "DE", "file": (io.BytesIO(b"phone\n0151 20000001\n"), "shop.csv")}
+    added = app.test_client().post("/api/v1/audiences", data=form, headers={"Authorization": f"Bearer {token}"})
+    assert added.status_code == 201, added.json
+    audience.read(context, added.json["audience_id"])
+    assert rows(context.db, "SELECT phone FROM audience_members") == [{"phone": "4915120000001"}]
+
+
+def test_contacts_are_chosen_by_a_filter(ask, context):  # noqa: F811
+    added = ask("POST", "/audiences", {"name": "All", "filter": {"wrote_within_days": 30}})
+    assert added.status_code == 201
+    assert error(ask("POST", "/audiences", {"name": "All", "filter": {"colour": 1}})) == (422, "invalid", "filter.colour")
+
+
+def test_a_list_needs_exactly_one_source_and_a_country_that_is_one(ask):  # noqa: F811
+    assert error(ask("POST", "/audiences", {"name": "x"}))[:2] == (422, "invalid")
+    assert error(ask("POST", "/audiences", {"name": "x", "text": "1", "filter": {}}))[:2] == (422, "invalid")
+    assert error(ask("POST", "/audiences", {"name": "x", "text": "1", "region": "XX"})) == (422, "invalid", "region")
+    assert error(ask("GET", "/audiences/99"))[:2] == (404, "not_found")

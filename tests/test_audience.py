@@ -8,7 +8,7 @@ import pytest
 from frontdesk.channels import Person
 from frontdesk.errors import BadFilter
 from frontdesk.flows import audience, audience_uploads, contact_filter, sweep
-from frontdesk.store import audience_members, audiences, contacts, tags
+from frontdesk.store import audience_members, audiences, contacts, opt_outs, tags
 from frontdesk.store.database import transaction
 from tests.test_inbound import queued, rows
 
@@ -72,7 +72,7 @@ def test_a_list_becomes_members_and_every_row_is_counted_under_one_heading(conte
 
 def test_who_opted_out_or_cannot_be_reached_is_left_out_and_counted_by_cause(context, db, clock):
     stopped, failed, wrote_since, old = (contact(db, f"491512000000{n}") for n in range(4))
-    contacts.set_marketing(db, stopped, True, 1.0)
+    opt_outs.put(db, stopped, None, 1.0)
     for contact_id, at in ((failed, clock.at), (wrote_since, clock.at), (old, clock.at - 100 * 86400)):
         message(db, conversation(db, contact_id), "out", "failed", 131026, at)
     message(db, 2, "in", "answered", at=clock.at)
@@ -90,7 +90,7 @@ def test_who_opted_out_or_cannot_be_reached_is_left_out_and_counted_by_cause(con
     [("5215512345678", "+52 55 1234 5678"), ("551187654321", "+55 11 98765-4321"), ("541123456789", "+54 9 11 2345-6789")],
 )
 def test_an_opt_out_counts_under_every_id_that_whatsapp_gives_a_number(context, db, known_as, listed):
-    contacts.set_marketing(db, contact(db, known_as), True, 1.0)
+    opt_outs.put(db, contact(db, known_as), None, 1.0)
     assert counts(imported(context, listed)) == (1, 0, 0, 0, 1, 0)
 
 
@@ -99,7 +99,7 @@ def test_another_clients_opt_out_is_not_ours(context, db):
 
     other = clients.add(db, "Other", "x", 0)
     with transaction(db):
-        contacts.set_marketing(db, contacts.resolve(db, other, Person(phone="4915120000001"), 0), True, 1.0)
+        opt_outs.put(db, contacts.resolve(db, other, Person(phone="4915120000001"), 0), None, 1.0)
     assert counts(imported(context, phone(1))) == (1, 1, 0, 0, 0, 0)
 
 
@@ -293,7 +293,7 @@ def test_contacts_are_chosen_by_what_they_did_and_where_they_are(context, db, cl
 
 
 def test_contacts_that_may_not_be_written_to_are_left_out(context, db):
-    contacts.set_marketing(db, contact(db, "4915120000001"), True, 1.0)
+    opt_outs.put(db, contact(db, "4915120000001"), None, 1.0)
     contact(db, None, user_id="DE.abc")
     contact(db, "15550100042")
     found = chosen(context, {})

@@ -283,3 +283,34 @@ def test_one_that_is_not_there_is_404(owner, db):
         assert owner.get(path).status_code == 404
     assert owner.submit("/broadcasts/none/start").status_code == owner.submit("/broadcasts/none/test", phone="1").status_code == 404
     assert numbers.known(db, 1)
+
+
+def test_a_draft_is_changed_and_keeps_its_address_and_what_programs_gave_it(owner, draft, submit, db, context):
+    db.execute("UPDATE broadcasts SET callback_url = 'https://example.com/told'")
+    page = owner.get(page_of(draft)).text
+    link = re.search(r'href="([^"]+)">Change it<', page)[1].replace("&amp;", "&")
+    form = owner.get(link).text
+    assert 'value="Ready"' in form and "Change the draft" in form and 'selected>Column: order' in form
+    changed = submit(instead=draft.public_id, name="Readier", from_2="text", text_2="7")
+    assert changed.location.endswith(page_of(draft))
+    now = broadcasts.get(db, draft.id)
+    assert (now.name, now.content["variables"]["2"], now.callback_url, now.state) == ("Readier", {"text": "7"}, "https://example.com/told", "draft")
+    assert len(rows(db, "SELECT id FROM broadcasts")) == 1
+
+
+def test_what_has_begun_is_not_changed_and_says_so(owner, context, draft, submit, db):
+    control.start(context, draft.id)
+    answer = submit(instead=draft.public_id, name="Too late")
+    assert answer.status_code == 422 and "It has begun" in answer.text
+    assert broadcasts.get(db, draft.id).name == "Ready"
+
+
+def test_the_time_left_is_told_from_the_rate_since_it_was_resumed(context, draft, db, clock):
+    control.start(context, draft.id)
+    control.pause(context, draft.id)
+    clock.forward(3600)
+    control.resume(context, draft.id)
+    clock.forward(2)
+    db.execute("UPDATE broadcasts SET guard_out = -1")  # one went out since
+    found = control.progress(context, broadcasts.get(db, draft.id))
+    assert (found.rate, found.seconds_left) == (0.5, 6)

@@ -11,7 +11,7 @@ from frontdesk.channels import Accepted, Person
 from frontdesk.errors import Permanent, Throttled
 from frontdesk.flows import audience, broadcasting, broadcasts as control
 from frontdesk.flows.broadcasts import CannotBroadcast, Wanted
-from frontdesk.store import audience_members, broadcasts, contacts, outbox
+from frontdesk.store import audience_members, broadcasts, contacts, opt_outs, outbox
 from frontdesk.store.database import transaction
 from tests.test_inbound import rows
 from tests.test_templates import keep, made
@@ -59,7 +59,7 @@ def test_members_become_messages_with_their_own_words_and_it_is_done(context, db
 def test_who_opted_out_since_the_list_was_read_and_who_lacks_a_variable_are_skipped_and_named(context, db, people, channel):
     broadcast = draft(context, people("+4915110000001,Ana", "+4915110000002,", "+4915110000003,Cem"))
     contact = contacts.resolve(db, 1, Person(phone="4915110000003"), 0)
-    contacts.set_marketing(db, contact, True, 1)
+    opt_outs.put(db, contact, 1, 1)
     served(context, broadcast)
     assert [person.phone for person, _, _ in channel.sent] == ["4915110000001"]
     assert {row["phone"]: row["cause"][:10] for row in broadcasts.skipped(db, broadcast.id)} == {"4915110000002": "variable 1", "4915110000003": "opted out"}

@@ -2,8 +2,10 @@
 
 import pytest
 
+from frontdesk.channels import Person
 from frontdesk.flows import opting_out
-from frontdesk.store import outbox
+from frontdesk.store import audience_members, contacts, numbers, opt_outs, outbox
+from frontdesk.store.database import transaction
 from tests import webhooks
 from tests.test_inbound import receive, rows
 
@@ -15,7 +17,7 @@ def says(context, text: str) -> None:
 
 
 def stopped(db) -> bool:
-    return rows(db, "SELECT marketing_stopped_at FROM contacts")[0]["marketing_stopped_at"] is not None
+    return opt_outs.wants_none(db, 1, 1)
 
 
 def said(db) -> list[str]:
@@ -70,3 +72,53 @@ def test_what_a_broadcast_was_about_to_send_is_withdrawn(context, db):
     assert [(row["text"], row["state"]) for row in rows(db, "SELECT text, state FROM messages WHERE direction = 'out' ORDER BY id")][:2] == [
         ("Our offer", "withdrawn"), ("Your order", "queued")
     ]  # fmt: skip
+
+
+@pytest.fixture
+def second(context, db):
+    """Another number of the same client."""
+    return numbers.put(db, context.settings, client_id=1, channel="cloud", external_id="222", access_token="x", now=context.now())
+
+
+def left_out(db) -> bool:
+    return audience_members.known(db, 1, [ANA], unreachable_codes=(), failed_since=0)[ANA].opted_out
+
+
+def test_stop_is_said_to_one_number_and_the_others_go_on(context, db, second):
+    says(context, "stop")
+    assert opt_outs.wants_none(db, 1, 1) and not opt_outs.wants_none(db, 1, second)
+    assert not left_out(db)
+    opt_outs.put(db, 1, second, context.now())
+    assert left_out(db)
+
+
+def test_start_at_one_number_leaves_the_stop_of_another(context, db, second):
+    says(context, "stop")
+    opt_outs.put(db, 1, second, context.now())
+    says(context, "start")
+    assert not opt_outs.wants_none(db, 1, 1) and opt_outs.wants_none(db, 1, second)
+
+
+def test_a_stop_of_every_number_is_taken_back_by_start_at_any(context, db, second):
+    says(context, "hello")
+    opt_outs.put(db, 1, None, context.now())
+    assert opt_outs.wants_none(db, 1, 1) and opt_outs.wants_none(db, 1, second) and left_out(db)
+    says(context, "start")
+    assert not opt_outs.wants_none(db, 1, 1) and not opt_outs.wants_none(db, 1, second)
+
+
+def test_a_second_stop_keeps_the_first_date(context, db, clock):
+    says(context, "stop")
+    opt_outs.put(db, 1, 1, clock.forward(60))
+    assert rows(db, "SELECT stopped_at FROM opt_outs") == [{"stopped_at": clock() - 60}]
+
+
+def test_two_contacts_that_are_one_person_keep_every_stop(context, db, second):
+    says(context, "stop")
+    other = contacts.resolve(db, 1, Person(user_id="US.9"), 0)
+    opt_outs.put(db, other, 1, 5)
+    opt_outs.put(db, other, second, 5)
+    with transaction(db):
+        assert contacts.resolve(db, 1, Person(phone=ANA, user_id="US.9"), 0) == 1
+    assert opt_outs.wants_none(db, 1, 1) and opt_outs.wants_none(db, 1, second)
+    assert rows(db, "SELECT DISTINCT contact_id FROM opt_outs") == [{"contact_id": 1}]

@@ -1,6 +1,7 @@
 """What becomes of an outbound message for every way a send can end: flows/sending.py."""
 
 import threading
+import time
 
 import pytest
 
@@ -96,7 +97,7 @@ def test_a_person_who_stopped_marketing_is_remembered(context, channel, conversa
     queue(context, "one")
     channel.outcomes = [Permanent("stopped", code=131050, opted_out=True)]
     sending.send_conversation(context, conversation)
-    assert rows(context.db, "SELECT id FROM contacts WHERE marketing_stopped_at IS NOT NULL")
+    assert rows(context.db, "SELECT contact_id FROM opt_outs WHERE number_id = 1")
 
 
 def test_being_throttled_burns_no_retry(context, channel, conversation, clock):
@@ -328,11 +329,10 @@ def test_one_person_gets_at_most_the_pair_limit(context, channel, conversation):
 
 
 def test_a_number_keeps_its_rate(context):
-    took = 0
-    for contact in range(1000):
-        if context.limits.take(1, contact, 80) == 0:
-            took += 1
-    assert took <= 80, "a burst may be an eighth of a second ahead, and the loop lasts less than a second"
+    begun = time.monotonic()
+    took = sum(context.limits.take(1, contact, 80) == 0 for contact in range(1000))
+    most = 80 * (time.monotonic() - begun) + 10  # an eighth of a second ahead
+    assert 10 <= took <= most + 1
 
 
 def test_a_clock_set_back_an_hour_blocks_nobody(context, redis):

@@ -40,6 +40,8 @@ WRONG = {
     "DATA_DIR": "~nobody-of-this-name/data",
     "SECRET_KEY": "too short to be one",
     "LOG_LEVEL": "loud",
+    "LOG_FORMAT": "xml",
+    "SENTRY_DSN": "ftp://key@sentry.example/1",
     "WEB_PORT": "0",
     "WEB_WORKERS": "two",
     "WEB_THREADS": "1.5",
@@ -197,6 +199,7 @@ SECRETS = {
     "WHATSAPP_VERIFY_TOKEN": "opensesame",
     "REDIS_URL": "redis://:opensesame@10.0.0.1",
     "METRICS_TOKEN": "opensesame",
+    "SENTRY_DSN": "https://opensesame@sentry.example/1",
 }
 
 

@@ -9,7 +9,11 @@ from importlib import import_module
 from os import PathLike
 from typing import Any, Protocol
 
-KINDS = {"cloud": "frontdesk.channels.cloud:CloudChannel", "widget": "frontdesk.channels.widget:WidgetChannel"}
+KINDS = {
+    "cloud": "frontdesk.channels.cloud:CloudChannel",
+    "wati": "frontdesk.channels.wati:WatiChannel",
+    "widget": "frontdesk.channels.widget:WidgetChannel",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,24 +100,6 @@ class MessageRevoked:
 
 
 @dataclass(frozen=True, slots=True)
-class StatusChange:
-    """What became of a message we sent: "sent", "delivered", "read", "played" or "failed".
-
-    `callback_data` is what we put into `biz_opaque_callback_data` (None where the message was sent by something else).
-    `person` may name nobody (a message to a group): our own message is known by its ids.
-    """
-
-    number_external_id: str
-    external_id: str
-    status: str
-    at: float
-    callback_data: str | None
-    errors: tuple[ProviderError, ...]
-    person: Person
-    raw: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class Echo:
     """A message the business itself sent from another place (the phone app). Never triggers an answer."""
 
@@ -124,6 +110,33 @@ class Echo:
     kind: str
     text: str
     raw: dict[str, Any]
+
+    @property
+    def caption(self) -> str:
+        """What stands under its file, or the file's name; "" where neither is told."""
+        part = self.raw.get(self.kind)
+        return str(part.get("caption") or part.get("filename") or "") if isinstance(part, dict) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChange:
+    """What became of a message we sent: "sent", "delivered", "read", "played" or "failed".
+
+    `callback_data` is what we put into `biz_opaque_callback_data` (None where the message was sent by something else).
+    `person` may name nobody (a message to a group): our own message is known by its ids. `other_ids`: more of the provider's for it.
+    `echo`: what was sent, where the provider tells that without saying by whom: by us, if we sent these words, else elsewhere.
+    """
+
+    number_external_id: str
+    external_id: str
+    status: str
+    at: float
+    callback_data: str | None
+    errors: tuple[ProviderError, ...]
+    person: Person
+    raw: dict[str, Any]
+    other_ids: tuple[str, ...] = ()
+    echo: Echo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +258,27 @@ def kind_of_file(content: Content) -> str:
 
 
 class Channel(Protocol):
-    """One shape for every channel. One instance serves a process and is safe to use from several threads."""
+    """One shape for every channel (docs/channels.md). One instance serves a process and is safe to use from several threads.
+
+    `always_tells`: a status comes for every message it took, so that none for a while means that it was not taken. Else that counts
+    only for a number whose webhooks have told of a message before.
+    """
+
+    always_tells: bool
 
     def parse(self, body: bytes) -> list[Event]:
-        """Every event of one webhook body, in its order. Never raises: what is not understood is a `Rejected`."""
+        """Every event of one webhook body, in its order. Never raises: what is not understood is a `Rejected`.
+
+        `number_external_id` is "" where the body does not say it and the address that it came to does.
+        """
+        ...
+
+    def refusal(self, content: Content) -> str | None:
+        """Why this content cannot go through this channel, in words for whoever wrote it; None where it can."""
+        ...
+
+    def fits(self, text: str) -> bool:
+        """Whether a text of at most 4096 characters is short enough for one message."""
         ...
 
     def send(

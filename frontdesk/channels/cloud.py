@@ -28,11 +28,20 @@ _TOKEN = re.compile(r"[!-~]+")
 class CloudChannel:
     """One instance serves a process; safe to use from many threads and across forks (see wire.Wire)."""
 
+    always_tells = True
+
     def __init__(self, timeout_seconds: float = 20.0):
         self._wire, self._timeout_seconds = Wire(timeout_seconds), timeout_seconds
 
     def parse(self, body: bytes) -> list[Event]:
         return parse(body)
+
+    def refusal(self, content: Content) -> str | None:
+        """flows/contents.py has checked every kind by Meta's own limits."""
+        return None
+
+    def fits(self, text: str) -> bool:
+        return True
 
     def send(
         self,

@@ -1,5 +1,7 @@
 """What the Graph API says of a number and its account: asked by a person's hand, so plain GETs that may be repeated."""
 
+import math
+import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -13,8 +15,6 @@ from frontdesk.errors import Temporary
 
 
 TEMPLATE_FIELDS = "id,name,language,status,category,parameter_format,components,rejected_reason,quality_score"
-# People that a portfolio may begin a conversation with in 24 hours (Meta's messaging limits).
-REACH_STEPS = (250, 2_000, 10_000, 100_000)
 MOST_TEMPLATE_PAGES = 100  # of 100; an account has 6,000 templates at most
 
 
@@ -37,6 +37,23 @@ def number_facts(sender: Sender, timeout_seconds: float = 10) -> NumberFacts:
         quality=str(data.get("quality_rating", "")),
         server_time=_time(headers.get("Date", "")),
     )
+
+
+def reach(sender: Sender, timeout_seconds: float = 10) -> float | None:
+    """People whom the number's portfolio may begin a conversation with in 24 hours. None where Meta does not say. Raises SendError."""
+    data, _ = _get(sender, sender.number_external_id, "whatsapp_business_manager_messaging_limit", timeout_seconds)
+    return people_of(data.get("whatsapp_business_manager_messaging_limit"))
+
+
+def people_of(said: Any) -> float | None:
+    """Meta's messaging limit: TIER_250, TIER_2K, TIER_UNLIMITED, or a plain number, below zero for none."""
+    if isinstance(said, int) and not isinstance(said, bool):
+        return float(said) if said >= 0 else math.inf
+    word = said.upper().removeprefix("TIER_") if isinstance(said, str) else ""
+    if word == "UNLIMITED":
+        return math.inf
+    found = re.fullmatch(r"([0-9]{1,7})(K?)", word)
+    return float(found[1]) * (1000 if found[2] else 1) if found else None
 
 
 def subscribed_apps(sender: Sender, timeout_seconds: float = 10) -> list[str]:

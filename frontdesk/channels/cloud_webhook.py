@@ -16,11 +16,16 @@ from frontdesk.channels.cloud_words import Malformed
 
 def parse(body: bytes) -> list[Event]:
     """Every event of one webhook body, in its order. What is not understood is a `Rejected`."""
+    envelope = read_json(body)
+    return [envelope] if isinstance(envelope, Rejected) else guarded("body", envelope, _entries)
+
+
+def read_json(body: bytes) -> Any:
+    """The body's value, or a Rejected where it is no JSON."""
     try:
-        envelope = json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
+        return json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        return [Rejected(f"the body is not JSON ({type(error).__name__})", _kept(body))]
-    return _guarded("body", envelope, _entries)
+        return Rejected(f"the body is not JSON ({type(error).__name__})", _kept(body))
 
 
 def _refuse_constant(name: str) -> float:
@@ -43,7 +48,7 @@ def _kept(body: bytes) -> dict[str, str]:
         return {"encoding": "base64", "body": base64.b64encode(body).decode("ascii")}
 
 
-def _guarded(where: str, part: Any, read: Callable[[Any], list[Event]]) -> list[Event]:
+def guarded(where: str, part: Any, read: Callable[[Any], list[Event]]) -> list[Event]:
     """`read(part)`, or a Rejected that says where: the border that keeps one broken part from its neighbours."""
     try:
         return read(part)
@@ -62,7 +67,7 @@ def _entries(envelope: Any) -> list[Event]:
     if not isinstance(entries, list) or not entries:
         raise Malformed("no entries")
     return _flat(
-        _guarded(f"entry[{index}]", entry, lambda entry, at=f"entry[{index}]": _changes(entry, at))
+        guarded(f"entry[{index}]", entry, lambda entry, at=f"entry[{index}]": _changes(entry, at))
         for index, entry in enumerate(entries)
     )
 
@@ -72,7 +77,7 @@ def _changes(entry: Any, where: str) -> list[Event]:
         raise Malformed("no changes")
     account_id = id_of(entry.get("id")) or ""
     return _flat(
-        _guarded(at, change, lambda change, at=at: _change(change, account_id, at))
+        guarded(at, change, lambda change, at=at: _change(change, account_id, at))
         for at, change in ((f"{where}.changes[{index}]", change) for index, change in enumerate(entry["changes"]))
     )
 
@@ -105,7 +110,7 @@ def _each(change: Change, key: str, read: Reader) -> list[Event]:
     if not isinstance(parts, list):
         return [Rejected(f"{change.where}.{key}: not a list", parts)]
     return _flat(
-        _guarded(f"{change.where}.{key}[{index}]", part, lambda part: read(_object(part), change))
+        guarded(f"{change.where}.{key}[{index}]", part, lambda part: read(_object(part), change))
         for index, part in enumerate(parts)
     )
 

@@ -11,6 +11,7 @@ from pkgutil import iter_modules
 import click
 from flask.cli import AppGroup, ScriptInfo
 
+from frontdesk import __version__
 from frontdesk.errors import FrontdeskError
 
 
@@ -26,6 +27,7 @@ class Commands(AppGroup):
 
 
 @click.group(cls=Commands)
+@click.version_option(__version__, message="Frontdesk %(version)s")
 def frontdesk() -> None:
     """Frontdesk answers your business's WhatsApp messages with a model that runs on your own machine."""
 

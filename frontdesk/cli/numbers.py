@@ -7,7 +7,9 @@ import click
 
 from frontdesk import settings as settings_module
 from frontdesk.cli import frontdesk
+from frontdesk.channels import wati_account
 from frontdesk.errors import FrontdeskError
+from frontdesk.flows import webhook_address
 from frontdesk.settings import Settings
 from frontdesk.store import clients, database
 from frontdesk.store import numbers as store
@@ -33,18 +35,13 @@ def add(phone_number_id: str, client_name: str, waba_id: str | None, display_pho
     if not phone_number_id.isdigit():
         raise FrontdeskError(f"PHONE_NUMBER_ID is {phone_number_id!r}; it wants the digits Meta shows under API Setup")
     settings = settings_module.load()
-    token = (click.prompt("Access token", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()).strip()
-    if not token:
-        raise FrontdeskError("no access token was given; type it at the prompt or pipe it in")
+    token = _asked_token()
     db = _open(settings)
     with database.transaction(db):
-        client_id = clients.find(db, client_name)
-        if client_id is None:
-            raise FrontdeskError(f"there is no client {client_name!r}; make it: bin/frontdesk clients add")
         store.put(
             db,
             settings,
-            client_id=client_id,
+            client_id=_client(db, client_name),
             channel="cloud",
             external_id=phone_number_id,
             access_token=token,
@@ -66,11 +63,58 @@ def list_numbers() -> None:
     for number in known:
         client = clients.get(db, number.client_id, settings).name
         state = f"stopped: {number.stopped_reason}" if number.stopped_at is not None else "sending"
-        click.echo(f"{number.external_id}  {number.display_phone or '-'}  {client}  {state}")
+        click.echo(f"{number.external_id}  {number.display_phone or '-'}  {number.channel}  {client}  {state}")
+
+
+@numbers.command("add-wati", with_appcontext=False)
+@click.argument("endpoint")
+@click.option("--client", "client_name", required=True, help="The client it answers for (see: clients list).")
+@click.option("--channel-phone", default="", help="The number's digits, where the account has several WhatsApp numbers.")
+@click.option("--display-phone", help="The number as people write it.")
+def add_wati(endpoint: str, client_name: str, channel_phone: str, display_phone: str | None) -> None:
+    """Add a number at WATI, or give one a new token. ENDPOINT is what WATI shows under API Docs."""
+    settings = settings_module.load()
+    found = wati_account.endpoint(endpoint, anywhere=settings.fetch_private_addresses)
+    if channel_phone and not channel_phone.isdigit():
+        raise FrontdeskError(f"--channel-phone is {channel_phone!r}; it wants digits")
+    external_id = "/".join(filter(None, (found.account, channel_phone)))
+    token = _asked_token().removeprefix("Bearer ").strip()
+    db = _open(settings)
+    with database.transaction(db):
+        number_id = store.put(
+            db,
+            settings,
+            client_id=_client(db, client_name),
+            channel="wati",
+            external_id=external_id,
+            access_token=token,
+            display_phone=display_phone,
+            base_url=found.base_url,
+            webhook_key=webhook_address.new_key(),
+            now=time.time(),
+        )
+    secret = webhook_address.secret(settings, store.get(db, number_id))
+    click.echo(f"Number {external_id} answers for {client_name}. In WATI under Webhooks add this address, behind your domain:")
+    click.echo(f"  /webhooks/wati/{secret}")
+    click.echo("It holds a secret. The events to choose stand on the number's page. Check it: bin/frontdesk doctor")
+
+
+def _asked_token() -> str:
+    token = (click.prompt("Access token", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()).strip()
+    if not token:
+        raise FrontdeskError("no access token was given; type it at the prompt or pipe it in")
+    return token
+
+
+def _client(db, name: str) -> int:
+    client_id = clients.find(db, name)
+    if client_id is None:
+        raise FrontdeskError(f"there is no client {name!r}; make it: bin/frontdesk clients add")
+    return client_id
 
 
 def _known(db, phone_number_id: str) -> store.Number:
-    number = store.find(db, "cloud", phone_number_id)
+    number = store.named(db, phone_number_id)
     if number is None:
         raise FrontdeskError(f"there is no number {phone_number_id}; see: bin/frontdesk numbers list")
     return number

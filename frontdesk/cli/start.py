@@ -16,7 +16,7 @@ from frontdesk import redis_server
 from frontdesk import settings as settings_module
 from frontdesk.cli import frontdesk
 from frontdesk.errors import FrontdeskError, SettingsError
-from frontdesk.flows import first_run, links
+from frontdesk.flows import first_run, links, upgrade
 from frontdesk.flows.diagnosis import model_notice
 from frontdesk.settings import ROOT, Settings
 from frontdesk.store import database, files, installation
@@ -45,7 +45,9 @@ def start() -> None:
 
 def prepare(settings: Settings) -> None:
     """The database at its newest form, what a first run needs in it, nothing half-written left over. Safe to repeat."""
-    database.migrate(settings)
+    upgraded = upgrade.bring_up_to_date(settings, time.time())
+    if upgraded.backup:
+        click.echo(f"The database was brought up to date; what was there before is in {upgraded.backup}.")
     first_run.prepare(settings)
     files.forget_leftovers(settings.media_dir)
 

@@ -7,7 +7,6 @@ claim belongs to one, and what a death leaves behind is found by its lease, park
 
 import logging
 import queue
-import threading
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -15,16 +14,15 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from frontdesk.channels import Accepted, Person, Sender
-from frontdesk.errors import FrontdeskError, NumberStopped, Permanent, SendError, Unknown
+from frontdesk.errors import FrontdeskError, NumberStopped, Permanent, SendError
 from frontdesk.flows import broadcasts as control, media, sending, template_parts
 from frontdesk.flows.context import Context
+from frontdesk.flows.pump import Call, Pump
 from frontdesk.flows.template_parts import BadVariable
-from frontdesk.queues import RedisError
-from frontdesk.store import audience_members, broadcasts, contacts, conversations, media as media_rows, numbers, outbox, templates
+from frontdesk.store import audience_members, broadcasts, contacts, conversations, media as media_rows, numbers, opt_outs, outbox, templates
 from frontdesk.store.audience_members import Member
 from frontdesk.store.broadcasts import Broadcast
 from frontdesk.store.database import transaction
-from frontdesk.store.outbox import Outbound
 
 log = logging.getLogger(__name__)
 
@@ -32,81 +30,12 @@ STEP_SECONDS = 0.02
 LOOK_SECONDS = 1.0
 # Shorter than the burst that replies may borrow (an eighth of a second's worth): no reply waits behind a broadcast.
 HORIZON_SECONDS = 0.1
-# What is measured at the other end, within any second, must stay below the limit too, though calls take unequal times.
+# Room for calls that take unequal times: see pump.Window.
 SHARE_OF_RATE = 0.992
-LATE_SECONDS, LONGEST_SHIFT_SECONDS = 0.03, 5.0
 AHEAD_SECONDS = 2
 REFILL = 50  # members in one transaction: some 15 ms, in which nobody else writes and no moment is reserved
-LEAST_THREADS, MOST_THREADS = 8, 160
-THREADS_PER_RATE = 0.5  # calls of a quarter of a second, and as long before their moment and after it, keep up with the rate
+LEAST_THREADS, THREADS_PER_RATE = 8, 0.5  # calls of a quarter of a second, and as long before their moment and after it, keep up with the rate
 HAND_OVER_SECONDS = 10  # in which other work for this worker waits at most
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    message: Outbound
-    person: Person
-    sender: Sender
-    channel: str
-    file_id: str | None
-    at: float  # monotonic
-    rate: float
-
-
-class Pump:
-    """The threads that call. `results` holds (message, Accepted or SendError)."""
-
-    def __init__(self, context: Context):
-        self._context = context
-        self.calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
-        self.results: queue.SimpleQueue = queue.SimpleQueue()
-        self.under_way = 0
-        self._threads: list[threading.Thread] = []
-
-    def grow(self, count: int) -> None:
-        for _ in range(min(count, MOST_THREADS) - len(self._threads)):
-            thread = threading.Thread(target=self._work, name="broadcast", daemon=True)
-            thread.start()
-            self._threads.append(thread)
-
-    @property
-    def free(self) -> int:
-        return len(self._threads) - self.under_way
-
-    def put(self, call: Call) -> None:
-        self.under_way += 1
-        self.calls.put(call)
-
-    def finish(self) -> None:
-        for _ in self._threads:
-            self.calls.put(None)
-
-    def _work(self) -> None:
-        while (call := self.calls.get()) is not None:
-            self._wait_for(call)
-            self.results.put((call.message, self._made(call)))
-
-    def _wait_for(self, call: Call) -> None:
-        """Until its moment. Where the machine stood still and many are late they take new moments: together they would be too many."""
-        late = time.monotonic() - call.at
-        if late < LATE_SECONDS:
-            return time.sleep(max(0.0, -late))
-        try:
-            slots = self._context.limits.reserve(call.message.number_id, call.rate, 1, LONGEST_SHIFT_SECONDS)
-        except RedisError:
-            slots = []
-        time.sleep(max(0.0, slots[0]) if slots else 1 / call.rate)
-
-    def _made(self, call: Call) -> Accepted | SendError:
-        try:
-            return self._context.channel(call.channel).send(
-                call.sender, call.person, call.message.content, callback_data=call.message.callback_data, file_id=call.file_id
-            )
-        except SendError as error:
-            return error
-        except Exception as error:  # a thread that dies would take its place in the pump with it
-            log.exception("message %s", call.message.id)
-            return Unknown(f"the call ended in {type(error).__name__}")
 
 
 @dataclass
@@ -120,6 +49,7 @@ class Run:
     sender: Sender | None = None
     channel: str = ""
     rate: float = 1.0
+    limit: float = 1.0
     template: templates.Template | None = None
     file_id: str | None = None
 
@@ -185,7 +115,7 @@ def _look(context: Context, run: Run, broadcast: Broadcast) -> bool:
     if problem := _problem(context, run, broadcast, number):
         control.pause_for(context, broadcast.id, *problem)
         return False
-    run.channel, run.rate = number.channel, _rate(broadcast, number)
+    run.channel, run.rate, run.limit = number.channel, _rate(broadcast, number), number.messages_per_second
     run.holds = broadcast.most_waiting is not None and conversations.count_waiting(db) > broadcast.most_waiting
     context.limits.watch_inbound(broadcast.number_id)
     return True
@@ -251,7 +181,7 @@ def _become_message(context: Context, db, run: Run, broadcast: Broadcast, number
         broadcasts.skip(db, broadcast.id, member.position, member.phone, f"variable {error.field.rpartition('.')[2]}: {error}")
         return
     contact_id = contacts.resolve(db, broadcast.client_id, Person(phone=member.phone), now)
-    if contacts.wants_no_marketing(db, contact_id):
+    if opt_outs.wants_none(db, contact_id, number.id):
         broadcasts.skip(db, broadcast.id, member.position, member.phone, "opted out")
         return
     conversation_id = conversations.of(db, number.id, contact_id, now, state="closed")
@@ -293,7 +223,7 @@ def _send(context: Context, pump: Pump, run: Run, broadcast: Broadcast) -> int:
         claimed = broadcasts.claim(db, broadcast.id, run.owner, context.now(), sending.lease_seconds(context), len(slots))
         people = contacts.people_of(db, [message.conversation_id for message in claimed])
     for message, slot in zip(claimed, slots):
-        pump.put(Call(message, people[message.conversation_id], run.sender, run.channel, run.file_id, base + slot, rate))
+        pump.put(Call(message, people[message.conversation_id], run.sender, run.channel, run.file_id, base + slot, rate, run.limit))
     return len(claimed)
 
 

@@ -8,7 +8,6 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from frontdesk.channels.cloud_account import REACH_STEPS
 from frontdesk.errors import SendError, Throttled
 from frontdesk.flows import media, template_parts
 from frontdesk.flows.context import Context
@@ -96,6 +95,21 @@ def make(context: Context, wanted: Wanted, *, client_id: int | None = None, user
 
 def add(context: Context, db: sqlite3.Connection, wanted: Wanted, *, client_id: int | None = None, user_id: int | None = None) -> int:
     """Like make(), inside the caller's transaction."""
+    return broadcasts.add(db, context.now(), created_by=user_id, **_columns(db, wanted, client_id))
+
+
+def change(context: Context, broadcast_id: int, wanted: Wanted, *, client_id: int | None = None) -> None:
+    """All of it, while it has not begun. Raises CannotBroadcast."""
+    with transaction(context.db) as db:
+        columns = _columns(db, wanted, client_id)
+        if columns["client_id"] != broadcasts.get(db, broadcast_id).client_id:
+            raise CannotBroadcast("not_found", "There is no such number of this broadcast's client.", "number_id")
+        if not broadcasts.change(db, broadcast_id, **columns):
+            raise CannotBroadcast("wrong_state", "It has begun; it cannot be changed any more.")
+
+
+def _columns(db: sqlite3.Connection, wanted: Wanted, client_id: int | None) -> dict[str, Any]:
+    """As its row has it. Raises CannotBroadcast."""
     number = numbers.get(db, wanted.number_id) if numbers.known(db, wanted.number_id) else None
     if number is None or client_id not in (None, number.client_id):
         raise CannotBroadcast("not_found", "There is no such number.", "number_id")
@@ -109,25 +123,22 @@ def add(context: Context, db: sqlite3.Connection, wanted: Wanted, *, client_id: 
     found = _file(db, template, wanted, number.client_id)
     _check_variables(template, wanted.variables, audience.names)
     _check_limits(wanted)
-    return broadcasts.add(
-        db,
-        context.now(),
-        client_id=number.client_id,
-        number_id=number.id,
-        audience_id=audience.id,
-        name=wanted.name.strip() or audience.name,
-        content={"name": wanted.template, "language": wanted.language, "variables": wanted.variables, "file": found and _shown(found, template)},
-        media_id=found and found.id,
-        messages_per_second=wanted.messages_per_second,
-        spread_seconds=wanted.spread_seconds,
-        quiet_from=wanted.quiet_from,
-        quiet_until=wanted.quiet_until,
-        most_waiting=wanted.most_waiting,
-        error_limit=wanted.error_limit,
-        total=audience.good,
-        callback_url=wanted.callback_url,
-        created_by=user_id,
-    )
+    return {
+        "client_id": number.client_id,
+        "number_id": number.id,
+        "audience_id": audience.id,
+        "name": wanted.name.strip() or audience.name,
+        "content": {"name": wanted.template, "language": wanted.language, "variables": wanted.variables, "file": found and _shown(found, template)},
+        "media_id": found and found.id,
+        "messages_per_second": wanted.messages_per_second,
+        "spread_seconds": wanted.spread_seconds,
+        "quiet_from": wanted.quiet_from,
+        "quiet_until": wanted.quiet_until,
+        "most_waiting": wanted.most_waiting,
+        "error_limit": wanted.error_limit,
+        "total": audience.good,
+        "callback_url": wanted.callback_url,
+    }
 
 
 def _template(db: sqlite3.Connection, number: numbers.Number, wanted: Wanted) -> Template:
@@ -221,15 +232,6 @@ def estimate_seconds(context: Context, broadcast: Broadcast) -> float:
     return max(broadcast.total / rate, broadcast.spread_seconds or 0)
 
 
-def reach_warning(broadcast: Broadcast, reach: int | None) -> str | None:
-    """`reach`: how many people the portfolio may begin a conversation with in 24 hours, where it is known."""
-    if reach is None and broadcast.total > REACH_STEPS[0]:
-        return f"A new account may write to {REACH_STEPS[0]} people in 24 hours outside open conversations; look up your limit in WhatsApp Manager."
-    if reach is not None and broadcast.total > reach:
-        return f"Your account may write to {reach:,} people in 24 hours outside open conversations; the rest would fail. Spread it over days."
-    return None
-
-
 # --- control --------------------------------------------------------------------------------------------------------------------------
 
 
@@ -252,7 +254,7 @@ def pause(context: Context, broadcast_id: int) -> None:
 def resume(context: Context, broadcast_id: int) -> None:
     """Errors are counted anew."""
     tally = broadcasts.tally(context.db, broadcast_id)
-    guard = {"guard_failed": tally.get("failed", 0), "guard_out": broadcasts.out(tally)}
+    guard = {"guard_failed": tally.get("failed", 0), "guard_out": broadcasts.out(tally), "resumed_at": context.now()}
     _turned(context, broadcast_id, "running", ("paused",), pause_code=None, pause_words=None, **guard)
     ring(context)
 
@@ -331,6 +333,16 @@ def pauses_for(db: sqlite3.Connection, message: Outbound, error: SendError) -> l
 # --- how it stands ----------------------------------------------------------------------------------------------------------------------
 
 
+def _rate(broadcast: Broadcast, out: int, now: float) -> float:
+    """Messages a second: while it runs, since it last began to; of one that is over, from beginning to end."""
+    if broadcast.finished_at is None and broadcast.resumed_at is not None:
+        begun, out = broadcast.resumed_at, out - broadcast.guard_out
+    else:
+        begun = broadcast.started_at
+    seconds = (broadcast.finished_at or now) - begun if begun else 0
+    return out / seconds if seconds > 0 else 0
+
+
 def progress(context: Context, broadcast: Broadcast, *, brief: bool = False) -> Progress:
     """`brief`: without `answered` and `opted_out`, which look at every recipient (0.1 s of 100,000): for lists."""
     db = context.db
@@ -340,9 +352,7 @@ def progress(context: Context, broadcast: Broadcast, *, brief: bool = False) -> 
     out = broadcasts.out(tally)
     open_ = sum(tally.get(state, 0) for state in broadcasts.OPEN_STATES)
     left = broadcast.total - broadcast.position + open_ if broadcast.state != "cancelled" else 0
-    ended = broadcast.finished_at or context.now()
-    seconds = ended - broadcast.started_at if broadcast.started_at else 0
-    rate = out / seconds if seconds > 0 else 0
+    rate = _rate(broadcast, out, context.now())
     return Progress(
         total=broadcast.total,
         sent=out,

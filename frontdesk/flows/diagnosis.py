@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from frontdesk import queues
-from frontdesk.channels import cloud_account, cloud_errors
+from frontdesk.channels import cloud_account, cloud_errors, wati_account
 from frontdesk.flows import mends
 from frontdesk.errors import FrontdeskError, ModelError, NumberStopped, SendError
 from frontdesk.ollama import Ollama
@@ -194,17 +194,46 @@ def _numbers(settings: Settings, db: sqlite3.Connection) -> Iterator[Finding]:
     if not known:
         yield Finding("numbers", "none", "add yours: bin/frontdesk numbers add")
     for number in known:
-        if number.channel == "cloud":
-            yield from cloud_number(settings, number)
+        if check := _CHECKS.get(number.channel):
+            yield from check(settings, number)
 
 
-def cloud_number(settings: Settings, number: numbers.Number) -> Iterator[Finding]:
-    """Asks the Graph API about one number."""
+def number_findings(settings: Settings, number: numbers.Number) -> list[Finding]:
+    """Asks its provider about one number."""
+    return list(_CHECKS[number.channel](settings, number))
+
+
+def wati_number(settings: Settings, number: numbers.Number) -> Iterator[Finding]:
     name = f"number {number.display_phone or number.external_id}"
+    yield from _stopped(number, name)
+    try:
+        server_time = wati_account.server_time(numbers.sender(number, settings))
+    except NumberStopped as error:
+        refused = error.code in (401, 403)
+        words = f"the token is refused by WATI ({error})" if refused else str(error)
+        yield Finding(name, words, "give the number a new token of WATI's" if refused else "look at the number's endpoint")
+        return
+    except (SendError, FrontdeskError) as error:
+        yield Finding(name, str(error), "look at the number's endpoint and the network")
+        return
+    yield Finding(name, "token good at WATI")
+    words = "has told what became of messages" if number.told_at else "has told nothing yet of messages that were sent"
+    mend = None if number.told_at else "send a first message; if this stays, subscribe the webhook in WATI to the events on the number's page"
+    yield Finding(f"webhook of {name}", words, mend)
+    if server_time is not None:
+        yield _clock(server_time)
+
+
+def _stopped(number: numbers.Number, name: str) -> Iterator[Finding]:
     if number.stopped_at is not None:
         code = f" ({number.stopped_code})" if number.stopped_code else ""
         mend = f"mend the cause, then: bin/frontdesk numbers resume {number.external_id}"
         yield Finding(name, f"stopped: {number.stopped_reason}{code}", mend)
+
+
+def cloud_number(settings: Settings, number: numbers.Number) -> Iterator[Finding]:
+    name = f"number {number.display_phone or number.external_id}"
+    yield from _stopped(number, name)
     try:
         sender = numbers.sender(number, settings)
         facts = cloud_account.number_facts(sender)
@@ -225,11 +254,16 @@ def cloud_number(settings: Settings, number: numbers.Number) -> Iterator[Finding
 
 def mend_of_stop(number: numbers.Number) -> str:
     """What to do about a stopped number."""
+    if mend := _MENDS_AT_WATI.get(number.stopped_code) if number.channel == "wati" else None:
+        return f"{mend}, then resume the number."
     if number.stopped_code is None:
         if number.stopped_reason == numbers.BY_HAND:
             return "It was stopped by hand. Resume it when it should send again."
         return "Give the number a new token, then resume the number."  # what was refused before it reached Meta
     return f"{mends.cause_of(number.stopped_code).mend.removesuffix('; then retry.')}, then resume the number."
+
+
+_CHECKS = {"cloud": cloud_number, "wati": wati_number}
 
 
 def _subscription(sender, name: str) -> Iterator[Finding]:
@@ -244,6 +278,16 @@ def _subscription(sender, name: str) -> Iterator[Finding]:
         return
     mend = None if apps else "subscribe your app: POST /{waba-id}/subscribed_apps (README, Going live)"
     yield Finding(subject, f"subscribed: {', '.join(apps)}" if apps else "no app is subscribed: nothing will arrive", mend)
+
+
+# By HTTP status. Meta's own codes, which WATI passes on, have their mends in mends.py.
+_MENDS_AT_WATI = {
+    401: "Make a new token in WATI (API Docs, or Connectors) and store it here",
+    402: "Look at the plan in WATI",
+    403: "Give the token in WATI the right to write to conversations, and look at the plan",
+    404: "Correct the endpoint: it is shown in WATI under API Docs",
+    405: "Correct the endpoint: it is shown in WATI under API Docs",
+}
 
 
 def _clock(server_time: float) -> Finding:

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from frontdesk.flows import chunks
+from frontdesk.flows import chunks, digest_words
 from frontdesk.settings import Settings
 
 KINDS = ("summary", "classification", "extraction")
@@ -21,7 +21,7 @@ BULLETS = 3
 # The usual rule of thumb is four bytes a token; three leaves room for other languages and for tables.
 BYTES_PER_TOKEN = 3
 NOTE_TOKENS = 160
-ANSWER_TOKENS = {"summary": 400, "classification": 80, "extraction": 800}
+ANSWER_TOKENS = {"summary": 400, "classification": 80, "extraction": 800, "digest": 400}
 INSTRUCTION_TOKENS = 250
 LEAST_PART_BYTES = 300
 
@@ -77,6 +77,8 @@ def _group(part_bytes: int) -> int:
 def schema_of(kind: str, options: dict) -> dict[str, Any]:
     if kind == "extraction":
         return options["schema"]
+    if kind == "digest":
+        return digest_words.schema()
     if kind == "classification":
         categories, confidence = options.get("categories") or list(CATEGORIES), ["high", "medium", "low"]
         properties = {"category": {"type": "string", "enum": categories}, "confidence": {"type": "string", "enum": confidence}}
@@ -130,6 +132,8 @@ def _together(notes: list[str]) -> str:
 
 
 def _system(kind: str, options: dict) -> str:
+    if kind == "digest":
+        return f"{digest_words.system(options)} {MATERIAL}"
     if kind == "summary":
         count = options.get("bullets") or BULLETS
         return (
@@ -165,6 +169,8 @@ def _note(kind: str, options: dict, text: str, part_bytes: int) -> Step:
             "You read one part of a long document. Write what matters in it in at most five short sentences, in its own language, "
             f"with its names, numbers and dates, and nothing else. {MATERIAL}"
         )
+    elif kind == "digest":
+        system = f"{digest_words.NOTE} {MATERIAL}"
     else:
         names = json.dumps(options["schema"]["properties"], ensure_ascii=False)
         system = (

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
-from frontdesk.flows import documents, extraction
+from frontdesk.flows import document_ends, documents, extraction
 from frontdesk.flows.context import Context
 from frontdesk.flows.document_prompts import measure
 from frontdesk.flows.extraction import Section, Unreadable
@@ -100,6 +100,8 @@ def _keep(context: Context, file: File, text: str) -> None:
 
 def _fail(context: Context, file: File, why: str) -> None:
     kept_until = context.now() + context.settings.document_kept_hours * 3600
-    with transaction(context.db) as db:
-        if document_files.take_out(db, file):
-            document_files.fail(db, file.task_id, why, context.now(), kept_until)
+
+    def end(db) -> bool:
+        return document_files.take_out(db, file) and document_files.fail(db, file.task_id, why, context.now(), kept_until)
+
+    document_ends.ending(context, file.task_id, end)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from frontdesk import queues
 from frontdesk.errors import ModelAway, ModelCrashed, ModelError, ModelInterrupted, ModelMissing, ModelSilent, ModelSlow
-from frontdesk.flows import document_prompts
+from frontdesk.flows import document_ends, document_prompts
 from frontdesk.flows.context import Context
 from frontdesk.flows.document_prompts import Step
 from frontdesk.flows.model_away import LONGEST_MODEL_RETRY_SECONDS, write_down_away
@@ -171,7 +171,8 @@ def _keep(context: Context, task: Task, asked: Step, completion: Completion, sec
         _repair_or_fail(context, task, completion.text, why, seconds)
         return
     result = document_prompts.result_of(task.kind, found)
-    documents.finish(context.db, task, result, seconds, now, _kept_until(context))
+    kept_until = _kept_until(context)
+    document_ends.ending(context, task.id, lambda db: documents.finish(db, task, result, seconds, now, kept_until))
 
 
 def _repair_or_fail(context: Context, task: Task, answer: str, why: str, seconds: float) -> None:
@@ -180,7 +181,10 @@ def _repair_or_fail(context: Context, task: Task, answer: str, why: str, seconds
         return
     log.warning("document %s failed: its answers do not fit", task.public_id)
     kept_until = _kept_until(context)
-    documents.fail(context.db, task, f"{UNFIT}: {why}.", context.now(), kept_until, second_answer=answer, seconds=seconds)
+    words, now = f"{UNFIT}: {why}.", context.now()
+    document_ends.ending(
+        context, task.id, lambda db: documents.fail(db, task, words, now, kept_until, second_answer=answer, seconds=seconds)
+    )
 
 
 def _try_again(context: Context, task: Task, why: str) -> None:
@@ -204,7 +208,8 @@ def _wait_for_model(context: Context, task: Task, error: ModelError) -> None:
 
 
 def _fail(context: Context, task: Task, why: str) -> None:
-    documents.fail(context.db, task, why, context.now(), _kept_until(context))
+    now, kept_until = context.now(), _kept_until(context)
+    document_ends.ending(context, task.id, lambda db: documents.fail(db, task, why, now, kept_until))
 
 
 def _kept_until(context: Context) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from frontdesk.flows import callbacks, document_ends
 from frontdesk.flows.refusals import Refused
 from frontdesk.flows.context import Context
 from frontdesk.flows.document_prompts import Size, measure
@@ -49,8 +50,14 @@ class Document:
     data: bytes = field(default=b"", repr=False)
 
 
-def ask(context: Context, asker: Asker, kind: str, options: dict, document: Document, key: str | None = None) -> str:
-    """The task's id. The same `key` (of a token) with the same request gives the same id. Raises Refused."""
+def ask(
+    context: Context, asker: Asker, kind: str, options: dict, document: Document, key: str | None = None, callback_url: str | None = None
+) -> str:
+    """The task's id. The same `key` (of a token) with the same request gives the same id. Raises Refused.
+
+    `callback_url`: told when it is done or failed, as in ask_for_many() when the batch is done or cancelled.
+    """
+    callbacks.check(context, callback_url)
     _check_options(kind, options)
     if document.error:
         raise Refused(422, "invalid", document.error, "file")
@@ -61,15 +68,17 @@ def ask(context: Context, asker: Asker, kind: str, options: dict, document: Docu
     new = _new(context, kind, options, document)
 
     def add(db: sqlite3.Connection) -> str:
-        return documents.add(db, kind, options, new, client_id=asker.client_id, token_id=asker.token_id, now=context.now())
+        given = {"client_id": asker.client_id, "token_id": asker.token_id, "callback_url": callback_url}
+        return documents.add(db, kind, options, new, now=context.now(), **given)
 
-    return _once(context, asker, key, (kind, options, document), add)
+    return _once(context, asker, key, _asked(kind, options, document, callback_url), add)
 
 
 def ask_for_many(
-    context: Context, asker: Asker, kind: str, options: dict, items: Sequence[Document], key: str | None = None
+    context: Context, asker: Asker, kind: str, options: dict, items: Sequence[Document], key: str | None = None, callback_url: str | None = None
 ) -> str:
     """The batch's id; an item that nothing can be done with is there as failed. Raises Refused."""
+    callbacks.check(context, callback_url)
     _check_options(kind, options)
     if not items:
         raise Refused(422, "invalid", "A batch has at least one document.", "texts")
@@ -83,9 +92,15 @@ def ask_for_many(
     def add(db: sqlite3.Connection) -> str:
         expires_at = now + context.settings.batch_kept_days * 24 * 3600
         given = {"client_id": asker.client_id, "token_id": asker.token_id, "now": now, "expires_at": expires_at}
-        return document_batches.add(db, kind, options, new, **given)
+        batch_id, public_id = document_batches.add(db, kind, options, new, callback_url=callback_url, **given)
+        document_ends.batch_over(context, db, batch_id)  # where nothing can be done with any item
+        return public_id
 
-    return _once(context, asker, key, (kind, options, list(items)), add)
+    return _once(context, asker, key, _asked(kind, options, list(items), callback_url), add)
+
+
+def _asked(kind: str, options: dict, given: Any, callback_url: str | None) -> Sequence[Any]:
+    return (kind, options, given, callback_url) if callback_url else (kind, options, given)
 
 
 def _check_options(kind: str, options: dict) -> None:
@@ -234,7 +249,10 @@ def resume(context: Context, batch: Batch) -> int:
 
 def cancel(context: Context, batch: Batch) -> int:
     with transaction(context.db) as db:
-        return document_batches.cancel(db, batch.id, context.now())
+        count = document_batches.cancel(db, batch.id, context.now())
+        callback_id = document_ends.batch_over(context, db, batch.id) if count else None
+    document_ends.ring(context, callback_id)
+    return count
 
 
 def retry(context: Context, batch: Batch) -> int:

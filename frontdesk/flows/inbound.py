@@ -9,6 +9,7 @@ import sqlite3
 from collections import Counter
 from dataclasses import dataclass, field
 
+from frontdesk import logs
 from frontdesk.channels import (
     AccountEvent,
     DetailsLeft,
@@ -22,11 +23,11 @@ from frontdesk.channels import (
     Rejected,
     StatusChange,
 )
-from frontdesk.flows import opting_out, sending, take_over, templates, visitors
+from frontdesk.flows import opting_out, reach, sending, take_over, templates, visitors
 from frontdesk.flows.context import Context
 from frontdesk.flows.person_words import asks_for_person
 from frontdesk.queues import InboxEntry
-from frontdesk.store import clients, contacts, conversations, events, messages, numbers, widgets
+from frontdesk.store import clients, contacts, conversations, events, messages, numbers, opt_outs, widgets
 from frontdesk.store.database import savepoint, transaction
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,8 @@ def drain(context: Context) -> int:
         consequences = Consequences()
         with transaction(context.db) as db:
             for entry in entries:
-                _record(context, db, entry, consequences)
+                with logs.about(entry.origin):
+                    _record(context, db, entry, consequences)
         ring(context, consequences)
         context.inbox.delete(entries)
         count += len(entries)
@@ -97,8 +99,9 @@ def _begin_early(context: Context, later: dict[int, float]) -> None:
 
 
 def _record(context: Context, db: sqlite3.Connection, entry: InboxEntry, consequences: Consequences) -> None:
+    kind = entry.channel.partition("/")[0]
     try:
-        parsed = context.channel(entry.channel).parse(entry.body)
+        parsed = context.channel(kind).parse(entry.body)
     except Exception as error:  # parse() promises not to; if it does, this body must not hold up the inbox for ever
         log.exception("webhook %s could not be parsed", entry.id)
         parsed = [Rejected(f"could not be parsed: {type(error).__name__}", _readable(entry.body))]
@@ -130,16 +133,25 @@ def _record_event(
     if isinstance(event, Rejected):
         events.reject(db, key, entry.channel, event.reason, event.raw, entry.received_at, entry.body)
         return
-    number = event.number_external_id and numbers.find(db, entry.channel, event.number_external_id)
+    number = _number(db, entry.channel, event.number_external_id)
     if isinstance(event, AccountEvent):
         events.keep_account_event(db, entry.origin, number.id if number else None, event, entry.received_at)
         consequences.templates_changed |= templates.record_event(db, event)
+        reach.record_event(db, event, entry.received_at)
         return
     if not number:
-        reason = f"unknown phone_number_id {event.number_external_id}"
+        reason = f"unknown phone_number_id {event.number_external_id}" if event.number_external_id else "an address that no number has any more"
         events.reject(db, key, entry.channel, reason, event.raw, entry.received_at, entry.body)
         return
     _HANDLERS[type(event)](context, db, number, event, entry.received_at, consequences)
+
+
+def _number(db: sqlite3.Connection, channel: str, external_id: str | None) -> numbers.Number | None:
+    kind, _, address = channel.partition("/")
+    if address:
+        number_id, _, key = address.partition(".")
+        return numbers.at_address(db, kind, int(number_id), key)
+    return numbers.find(db, kind, external_id) if external_id else None
 
 
 def _message(context, db, number: numbers.Number, event: InboundMessage, received_at: float, consequences) -> None:
@@ -149,6 +161,8 @@ def _message(context, db, number: numbers.Number, event: InboundMessage, receive
     added = messages.add_inbound(
         db, conversation_id, number.id, event, "waiting" if waits else "noted", written_at, received_at
     )
+    if added:
+        log.info("message %s came in, conversation %s", added, conversation_id)
     if added and event.group_id is None:
         client = clients.get(db, number.client_id, context.settings)
         conversations.customer_wrote(
@@ -229,8 +243,11 @@ def _note(event, kind: str, text: str, original: str | None) -> InboundMessage:
 
 def _status(context, db, number, event: StatusChange, received_at, consequences) -> None:
     at = _when(event.at, received_at)
-    aftermath = sending.record_status(context, db, number, event, at, context.now())
-    if aftermath != sending.Aftermath():
+    conversation_id = _conversation(db, number, event.echo.person, received_at) if event.echo else None
+    aftermath = sending.record_status(context, db, number, event, at, context.now(), conversation_id)
+    if aftermath is None:
+        _echo(context, db, number, event.echo, received_at, consequences)
+    elif aftermath != sending.Aftermath():
         consequences.aftermaths.append(aftermath)
 
 
@@ -266,7 +283,10 @@ def _details(context, db, number, event: DetailsLeft, received_at, consequences)
 
 def _preference(context, db, number, event: MarketingPreference, received_at, consequences) -> None:
     contact_id = contacts.resolve(db, number.client_id, event.person, received_at)
-    contacts.set_marketing(db, contact_id, event.stopped, _when(event.at, received_at))
+    if event.stopped:
+        opt_outs.put(db, contact_id, number.id, _when(event.at, received_at))
+    else:
+        opt_outs.take_back(db, contact_id, number.id)
 
 
 _HANDLERS = {

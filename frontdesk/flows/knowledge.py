@@ -57,7 +57,7 @@ def add(
         raise Unreadable("it is empty")
     if len(content) > extraction.LARGEST_FILE_BYTES:
         raise Unreadable(f"it has more than {extraction.LARGEST_FILE_BYTES // 2**20} MB: split it or leave pictures out")
-    sha256 = _keep_file(context, content)
+    sha256 = keep_file(context, content)
     with transaction(context.db) as db:
         before = knowledge.get(db, replaces) if replaces else None
         document_id = knowledge.add(
@@ -111,7 +111,7 @@ def _title(name: str) -> str:
     return path.stem if path.suffix.lower() in extraction.KINDS else name
 
 
-def _keep_file(context: Context, content: bytes) -> str:
+def keep_file(context: Context, content: bytes) -> str:
     """Whole or not at all, and before its row: a row without a file could not be read."""
     sha256 = hashlib.sha256(content).hexdigest()
     path = file_of(context, sha256)
@@ -195,19 +195,25 @@ def _read(context: Context, document: Document) -> bool:
 
 def _fetch(context: Context, document: Document) -> Document:
     """What is at the document's address becomes its file. Raises FetchError, Unreadable."""
+    kind, content = page_at(context, document.url)
+    sha256 = keep_file(context, content)
+    knowledge.fetched(context.db, document.id, kind, sha256, len(content))
+    return knowledge.get(context.db, document.id)
+
+
+def page_at(context: Context, url: str) -> tuple[str, bytes]:
+    """Its kind and contents. Raises FetchError, Unreadable."""
     with tempfile.TemporaryFile() as file:
         fetched = fetching.fetch(
-            document.url, file, most_bytes=extraction.LARGEST_FILE_BYTES, timeout_seconds=FETCH_SECONDS,
+            url, file, most_bytes=extraction.LARGEST_FILE_BYTES, timeout_seconds=FETCH_SECONDS,
             allow_private=context.settings.fetch_private_addresses,
         )  # fmt: skip
         file.seek(0)
         content = file.read()
     if not content.strip():
         raise Unreadable("it is empty")
-    sha256 = _keep_file(context, content)
     kind = CONTENT_TYPES.get(fetched.content_type.partition(";")[0].strip().lower()) or extraction.kind_of(fetched.filename or "page")
-    knowledge.fetched(context.db, document.id, kind, sha256, len(content))
-    return knowledge.get(context.db, document.id)
+    return kind, content
 
 
 def _put_in(context: Context, document: Document) -> None:

@@ -1,4 +1,4 @@
-"""STOP and START: a customer ends offers, and takes that back, by one word of their own. Nobody else can take it back.
+"""STOP and START: a customer ends offers of a number, and takes that back, by one word of their own. Nobody else can take it back.
 
 WhatsApp's own switch (`user_preferences`, 131050) comes by the channel; this is for who writes the word, as people do.
 """
@@ -8,7 +8,7 @@ import sqlite3
 import unicodedata
 
 from frontdesk.flows.context import Context
-from frontdesk.store import contacts, conversations, outbox
+from frontdesk.store import conversations, opt_outs, outbox
 from frontdesk.store.clients import Client
 
 # The whole message, whatever its case, marks and signs around it. Words that also mean other things ("end", "cancel") are left out.
@@ -51,10 +51,13 @@ def obey(context: Context, db: sqlite3.Connection, conversation_id: int, client:
     Inside the drain's transaction.
     """
     conversation = conversations.get(db, conversation_id)
-    stopped = contacts.wants_no_marketing(db, conversation.contact_id)
+    stopped = opt_outs.wants_none(db, conversation.contact_id, conversation.number_id)
     if word == "start" and not stopped:
         return False
-    contacts.set_marketing(db, conversation.contact_id, word == "stop", context.now())
+    if word == "stop":
+        opt_outs.put(db, conversation.contact_id, conversation.number_id, context.now())
+    else:
+        opt_outs.take_back(db, conversation.contact_id, conversation.number_id)
     text = client.stop_text if word == "stop" else client.start_text
     if text and (conversation.window_closes_at or 0) > context.now():
         outbox.queue_text(db, conversation_id, conversation.number_id, text, purpose="holding", now=context.now())

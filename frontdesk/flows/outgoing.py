@@ -10,7 +10,7 @@ from frontdesk.channels import Content
 from frontdesk.errors import FrontdeskError
 from frontdesk.flows import template_parts
 from frontdesk.flows.context import Context
-from frontdesk.store import contacts, messages, numbers, outbox, templates, widgets
+from frontdesk.store import messages, numbers, opt_outs, outbox, templates
 from frontdesk.store.conversations import Conversation
 from frontdesk.store.templates import Template
 
@@ -40,9 +40,9 @@ class Outgoing:
 
 def check(context: Context, db: sqlite3.Connection, conversation: Conversation, outgoing: Outgoing) -> None:
     """Raises CannotSend."""
-    channel = numbers.get(db, conversation.number_id).channel
-    if channel == widgets.CHANNEL and (words := context.channel(channel).refusal(outgoing.content)):
-        raise CannotSend("not_on_this_channel", words)
+    channel = context.channel(numbers.get(db, conversation.number_id).channel)
+    if refusal := channel.refusal(outgoing.content):
+        raise CannotSend("not_on_this_channel", refusal, "type" if outgoing.content.kind != "text" else "text")
     if outgoing.content.kind == "template":
         return _check_template(db, conversation, outgoing.content)
     if (conversation.window_closes_at or 0) <= context.now():
@@ -95,5 +95,5 @@ def _check_template(db: sqlite3.Connection, conversation: Conversation, content:
     template = known_template(db, conversation.number_id, name, content.body["language"]["code"])
     if obstacle := template_parts.obstacle(template):
         raise CannotSend("template_unusable", f"The template {name}: {obstacle}", "name")
-    if template.category == "MARKETING" and contacts.wants_no_marketing(db, conversation.contact_id):
+    if template.category == "MARKETING" and opt_outs.wants_none(db, conversation.contact_id, conversation.number_id):
         raise CannotSend("opted_out", "This customer wants no marketing, and the template is of that category.")

@@ -10,9 +10,9 @@ import sqlite3
 import time
 import uuid
 
-from frontdesk import queues
-from frontdesk.errors import ContextExceeded, ModelAway, ModelError, ModelMissing
-from frontdesk.flows import prompt, retrieval
+from frontdesk import logs, queues
+from frontdesk.errors import ModelAway, ModelError, ModelMissing
+from frontdesk.flows import asking, prompt
 from frontdesk.flows.context import Context
 from frontdesk.flows.formatting import whatsapp_text
 from frontdesk.flows.model_away import (
@@ -24,7 +24,7 @@ from frontdesk.flows.model_away import (
     try_again_or_ask_person,
     wait_for_model,
 )
-from frontdesk.flows.splitting import split_text
+from frontdesk.flows.splitting import split_to_fit
 from frontdesk.flows.watch import Cancelled, HandedBack, NewerMessage, Watch, Work, release, ring_for_the_rest
 from frontdesk.ollama import Completion
 from frontdesk.store import clients, conversations, drafts, messages, models, numbers, outbox, seen
@@ -72,6 +72,11 @@ def answer(context: Context, conversation_id: int, *, may_ask: bool = True) -> N
 
     `may_ask` False: from its draft alone (not in the process that is the model's); without one the model's worker is rung for.
     """
+    with logs.about(None):  # begin() finds out what it belongs to
+        _answer(context, conversation_id, may_ask)
+
+
+def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
     owner = uuid.uuid4().hex
     conversation = conversations.claim(
         context.db, conversation_id, owner, context.now(), context.settings.lease_seconds
@@ -136,6 +141,7 @@ def begin(context: Context, conversation: Conversation, owner: str) -> Work | No
         waiting=messages.waiting(db, conversation.id),
         options=model_options(context, client.model, client.temperature),
     )
+    logs.follow(work.waiting[0].trace if work.waiting else None)
     if not work.waiting:
         with transaction(db):
             conversations.settle(db, work.id)
@@ -155,22 +161,16 @@ def begin(context: Context, conversation: Conversation, owner: str) -> Work | No
 
 
 def ask(work: Work, watch_class: type[Watch] = Watch) -> tuple[list[dict[str, str]], Completion]:
-    """The prompt that was answered, and the answer. A prompt that is too long after all is halved once."""
+    """The prompt that was answered, and the answer."""
     context = work.context
     before, older = messages.history(context.db, work.id, prompt.LONGEST_HISTORY)
     turns = [*before, *(Turn(message.id, "in", message.text) for message in work.waiting)]
-    ratio = models.get(context.db, context.settings.ollama_host, work.options.model).characters_per_token
     with watch_class(work) as watch:
-        found = retrieval.shown(context, work.client.id, turns, len(work.waiting), watch=watch.look)
-    for share in (1.0, 0.5):
-        work.shown = prompt.fitting(found, work.client, work.options, ratio, share)
-        asked = prompt.messages(work.client, turns, older, work.options, ratio, context.now(), share, shown=work.shown)
-        try:
-            with watch_class(work) as watch:
-                return asked, context.ollama.chat(asked, work.options, **watch.listening())
-        except ContextExceeded:
-            if share == 0.5:
-                raise
+        asked = asking.ask(
+            context, work.client, turns, len(work.waiting), **watch.listening(), now=context.now(), older=older, options=work.options
+        )
+    work.shown = asked.shown
+    return asked.messages, asked.completion
 
 
 # --- what came of it --------------------------------------------------------------------------------------------------------
@@ -183,7 +183,8 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
     """
     context, db = work.context, work.context.db
     now = context.now()
-    parts = split_text(_apologise_if_late(work, text, now))
+    channel = context.channel(numbers.get(db, work.conversation.number_id).channel)
+    parts = split_to_fit(_apologise_if_late(work, text, now), channel.fits)
     if not parts:
         try_again_or_ask_person(work, ModelError("the answer held nothing that can be sent"))
         return
@@ -208,6 +209,7 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
         messages.mark_waiting_as(db, [message.id for message in work.waiting], "answered", queued[0])
         conversations.settle(db, work.id)
         conversations.person_no_longer_needed(db, work.id, MODEL_AWAY)
+    log.info("conversation %s is answered by message %s", work.id, queued[0])
     context.queues.send([work.id])
     ring_for_the_rest(work)
 

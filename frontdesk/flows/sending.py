@@ -11,6 +11,7 @@ import time
 import uuid
 from dataclasses import dataclass
 
+from frontdesk import logs
 from frontdesk.channels import Accepted, StatusChange, kind_of_file
 from frontdesk.errors import (
     MediaRefused,
@@ -25,7 +26,7 @@ from frontdesk.errors import (
 from frontdesk.flows import live_answer, media
 from frontdesk.flows.context import Context
 from frontdesk.queues import jittered
-from frontdesk.store import contacts, conversations, media as media_rows, messages, numbers, outbox
+from frontdesk.store import contacts, conversations, media as media_rows, messages, numbers, opt_outs, outbox
 from frontdesk.store.database import transaction
 from frontdesk.store.outbox import Outbound
 
@@ -54,7 +55,8 @@ def send_conversation(context: Context, conversation_id: int) -> int:
         claimed = outbox.claim(context.db, message, owner, context.now(), lease_seconds(context))
         if claimed is None:
             break
-        deliver(context, claimed, file_id, problem)
+        with logs.about(claimed.trace):
+            deliver(context, claimed, file_id, problem)
         calls += 1
     return calls
 
@@ -249,16 +251,21 @@ def _give_up(db: sqlite3.Connection, message: Outbound, error: SendError, now: f
         conversations.need_person(db, message.conversation_id, reason, now)
     if isinstance(error, Permanent) and error.opted_out:
         conversation = conversations.get(db, message.conversation_id)
-        contacts.set_marketing(db, conversation.contact_id, True, now)
+        opt_outs.put(db, conversation.contact_id, message.number_id, now)
     log.warning("message %s failed: %s (%s)", message.id, error.title, error.code)
 
 
 def settle_unproven(context: Context, db: sqlite3.Connection, message: Outbound, now: float) -> bool:
     """No status proved a parked send: send it again, or give up after as many tries as any other failure gets.
 
-    True if it is queued again.
+    True if it is queued again. Where a number's webhooks tell nothing of what it sends, silence proves nothing either: a person decides.
     """
     error = Unknown("No answer from the provider, and no status that proves it was taken")
+    number = numbers.get(db, message.number_id)
+    if number.told_at is None and not context.channel(number.channel).always_tells:
+        error = Unknown("No answer from the provider, and its webhooks tell nothing of what is sent: it may have been taken")
+        _give_up(db, message, error, now)
+        return False
     if message.failures >= len(context.settings.send_retry_seconds):
         _give_up(db, message, error, now)
         return False
@@ -269,13 +276,26 @@ def settle_unproven(context: Context, db: sqlite3.Connection, message: Outbound,
 
 
 def record_status(
-    context: Context, db: sqlite3.Connection, number: numbers.Number, event: StatusChange, at: float, now: float
-) -> Aftermath:
-    """Store what the provider says of a message."""
-    message, attempt = _find(db, number.id, event)
+    context: Context,
+    db: sqlite3.Connection,
+    number: numbers.Number,
+    event: StatusChange,
+    at: float,
+    now: float,
+    conversation_id: int | None = None,
+) -> Aftermath | None:
+    """Store what the provider says of a message. None: we did not send what this speaks of, and `event.echo` has its words.
+
+    `conversation_id`: of the echo's person.
+    """
+    message, attempt = _find(db, number.id, event, conversation_id)
+    if message is None and event.echo:
+        return None
     if message is None:
-        outbox.keep_unmatched(db, number.id, event.external_id, event.status, at, event.raw, now)
+        for external_id in (event.external_id, *event.other_ids):
+            outbox.keep_unmatched(db, number.id, external_id, event.status, at, event.raw, now)
         return Aftermath()
+    numbers.tells(db, number.id, now)
     if event.status == "failed":
         return _record_failed_status(context, db, number, message, attempt, event, now)
     if message.refused and event.status == "sent":
@@ -285,14 +305,22 @@ def record_status(
     return Aftermath(send_again=(message.conversation_id, now)) if blocked_others else Aftermath()
 
 
-def _find(db: sqlite3.Connection, number_id: int, event: StatusChange) -> tuple[Outbound | None, int | None]:
-    """The message a status speaks of, and which attempt of it (None where that is not said)."""
+def _find(
+    db: sqlite3.Connection, number_id: int, event: StatusChange, conversation_id: int | None
+) -> tuple[Outbound | None, int | None]:
+    """The message a status speaks of, and which attempt of it (None where that is not said).
+
+    Where no id is known, the words prove it: a row stands before its call is made, so ours is here whenever the status comes.
+    """
     if event.callback_data:
         public_id, _, attempt = event.callback_data.partition(".")
         message = outbox.by_callback(db, number_id, public_id)
         if message:
             return message, int(attempt) if attempt.isdigit() else None
-    return outbox.by_external_id(db, number_id, event.external_id), None
+    for external_id in (event.external_id, *event.other_ids):
+        if message := outbox.by_external_id(db, number_id, external_id):
+            return message, None
+    return (outbox.by_words(db, conversation_id, event.echo) if event.echo and conversation_id else None), None
 
 
 def _record_failed_status(

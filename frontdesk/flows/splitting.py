@@ -6,8 +6,10 @@ count, and no text has fewer of them than it has characters: what fits in units 
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 LIMIT = 4096
+SHORTEST = 256
 # Best first: after a paragraph, a line, a sentence (also one of a script that writes no space behind it), a word.
 _PLACES = tuple(
     re.compile(pattern)
@@ -32,6 +34,16 @@ def split_text(text: str, limit: int = LIMIT) -> list[str]:
         if part := rest[:end].rstrip():
             parts.append(part)
         rest = _after_cut(rest[end:]) if end < len(rest) else ""
+    return parts
+
+
+def split_to_fit(text: str, fits: Callable[[str], bool]) -> list[str]:
+    """As few parts as fit by the channel's own measure as well."""
+    parts = split_text(text)
+    limit = LIMIT
+    while limit > SHORTEST and not all(map(fits, parts)):
+        limit //= 2
+        parts = split_text(text, limit)
     return parts
 
 

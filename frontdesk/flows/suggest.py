@@ -4,12 +4,11 @@ import logging
 import sqlite3
 
 from frontdesk import queues
-from frontdesk.errors import ContextExceeded, ModelError
-from frontdesk.flows import prompt, retrieval
+from frontdesk.errors import ModelError
+from frontdesk.flows import asking, prompt
 from frontdesk.flows.context import Context
 from frontdesk.flows.formatting import whatsapp_text
-from frontdesk.flows.model_away import model_options
-from frontdesk.store import clients, conversations, messages, models, numbers, suggestions
+from frontdesk.store import clients, conversations, messages, numbers, suggestions
 from frontdesk.store.database import transaction
 from frontdesk.store.messages import Turn
 
@@ -59,20 +58,11 @@ def _ask(context: Context, suggestion: suggestions.Suggestion) -> str:
     client = clients.get(db, numbers.get(db, conversation.number_id).client_id, context.settings)
     before, older = messages.history(db, conversation.id, prompt.LONGEST_HISTORY)
     turns = [*before, *(Turn(message.id, "in", message.text) for message in messages.waiting(db, conversation.id))]
-    options = model_options(context, client.model, client.temperature)
-    ratio = models.get(db, context.settings.ollama_host, client.model).characters_per_token
 
     def stop_when_told() -> None:
         if context.stopping.is_set():
             raise Stopping
 
     waiting = max(1, len(turns) - len(before))
-    found = retrieval.shown(context, client.id, turns, waiting, watch=stop_when_told)
-    for share in (1.0, 0.5):
-        shown = prompt.fitting(found, client, options, ratio, share)
-        asked = prompt.messages(client, turns, older, options, ratio, context.now(), share, hint=suggestion.hint, shown=shown)
-        try:
-            return whatsapp_text(context.ollama.chat(asked, options, watch=stop_when_told).text)
-        except ContextExceeded:
-            if share == 0.5:
-                raise
+    asked = asking.ask(context, client, turns, waiting, watch=stop_when_told, now=context.now(), older=older, hint=suggestion.hint)
+    return whatsapp_text(asked.completion.text)

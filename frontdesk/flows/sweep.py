@@ -3,10 +3,10 @@
 import logging
 
 from frontdesk.flows import audience, broadcasts, callbacks, document_reading, document_work, documents, embedding, firing, knowledge, media, sending
-from frontdesk.flows import suggest, take_over, trying, waits
+from frontdesk.flows import digests, reindexing, replaying, replays, suggest, take_over, trying, waits
 from frontdesk.flows.context import Context
-from frontdesk.store import api_tokens, callbacks as callback_rows, clients, conversations, login_links, measures, models, outbox
-from frontdesk.store import schedules, suggestions, tries, user_sessions
+from frontdesk.store import api_tokens, callbacks as callback_rows, clients, conversations, digests as digest_rows, login_links, measures, models
+from frontdesk.store import outbox, replays as replay_rows, schedules, suggestions, tries, user_sessions
 from frontdesk.store.database import transaction
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ FIRINGS_KEPT_SECONDS = 400 * 24 * 3600
 
 
 def sweep(context: Context) -> None:
-    """Rings again for: the inbox, abandoned and unproven sends, due sends, schedules and answers, agents' drafts, documents, a model
+    """Rings again for: the inbox, abandoned and unproven sends, due sends, schedules and answers, agents' drafts, documents, replays, a model
     that is away, imports that died, media to be fetched.
 
     Also what only time brings about: conversations that go back to the bot, customers who are told that it takes long.
@@ -44,12 +44,15 @@ def sweep(context: Context) -> None:
         context.queues.reply(force=not context.queues.depth("default"))
     knowledge.sweep(context)
     embedding.sweep(context)
+    reindexing.sweep(context)
     _ring_for_documents(context)
+    replaying.sweep(context)
     if _model_should_be_tried(context, now):
         context.queues.warm_up()
     audience.sweep(context)
     broadcasts.sweep(context)
     callbacks.sweep(context)
+    digests.sweep(context)
 
 
 def _settle_sends(context: Context) -> None:
@@ -92,6 +95,8 @@ def clean(context: Context) -> None:
         callback_rows.clean(db, now - CALLBACKS_KEPT_SECONDS)
         measures.clean(db, now - MEASURES_KEPT_SECONDS)
         schedules.clean(db, now - FIRINGS_KEPT_SECONDS)
+        digest_rows.clean(db, now - digests.KEPT_SECONDS)
         tries.clean(db, now - trying.KEPT_SECONDS)
+        replay_rows.clean(db, now - replays.KEPT_SECONDS)
     media.clean(context)
     embedding.clean(context)

@@ -6,6 +6,7 @@ from typing import Any
 
 from frontdesk.channels import AccountEvent, cloud_account
 from frontdesk.errors import FrontdeskError
+from frontdesk.flows import reach
 from frontdesk.flows.context import Context
 from frontdesk.store import numbers, templates
 from frontdesk.store.database import transaction
@@ -29,6 +30,7 @@ def refresh_all(context: Context) -> None:
     """Every account once, whichever of its numbers is asked with."""
     for account_id, number in _accounts(context.db).items():
         refresh(context, account_id, number)
+        reach.refresh(context, account_id, number)
 
 
 def refresh(context: Context, account_id: str, number: Number) -> str | None:

@@ -5,10 +5,9 @@ import time
 from dataclasses import replace
 
 from frontdesk.errors import ModelError
-from frontdesk.flows import prompt, retrieval
+from frontdesk.flows import asking
 from frontdesk.flows.context import Context
 from frontdesk.flows.formatting import whatsapp_text
-from frontdesk.flows.model_away import model_options
 from frontdesk.flows.suggest import Stopping
 from frontdesk.store import clients, tries
 from frontdesk.store.database import transaction
@@ -34,7 +33,6 @@ def write(context: Context, try_id: int) -> None:
         return
     client = clients.get(context.db, wanted.client_id, context.settings)
     client = replace(client, system_prompt=wanted.prompt, persona=wanted.persona, language=wanted.language)
-    options = model_options(context, client.model, client.temperature)
     turns = [Turn(0, "in", wanted.question)]
 
     def stop_when_told() -> None:
@@ -43,10 +41,7 @@ def write(context: Context, try_id: int) -> None:
 
     began = time.monotonic()
     try:
-        found = retrieval.shown(context, client.id, turns, 1, watch=stop_when_told)
-        shown = prompt.fitting(found, client, options, None)
-        asked = prompt.messages(client, turns, 0, options, None, context.now(), shown=shown)
-        completion = context.ollama.chat(asked, options, watch=stop_when_told)
+        completion = asking.ask(context, client, turns, 1, watch=stop_when_told, now=context.now()).completion
     except Stopping:
         context.queues.put("documents", "jobs.try_prompt", "try", try_id, at_front=True)
     except ModelError as error:

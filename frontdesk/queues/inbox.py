@@ -13,7 +13,9 @@ INBOX_BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class InboxEntry:
-    """One acknowledged webhook: its stream id, channel kind, exact body and when it came (UTC epoch seconds).
+    """One acknowledged webhook: its stream id, channel, exact body and when it came (UTC epoch seconds).
+
+    `channel` is a kind ("cloud"), with a slash and whose address it came to where that says what the body does not ("wati/7.4f2a").
 
     `origin`: the id it had when it came first; its own, unless it is taken in again.
     """

@@ -160,11 +160,27 @@ class Queues:
         if not self._stands_in("bulk", f"{carries}-"):
             self.put("bulk", "jobs.read_document", carries, document_id)
 
+    def check_page(self, document_id: int) -> None:
+        """Once in line, however often it is rung for."""
+        carries = f"page-{document_id}"
+        if not self._stands_in("bulk", f"{carries}-"):
+            self.put("bulk", "jobs.check_page", carries, document_id)
+
+    def digests(self) -> None:
+        """One job makes all that are due."""
+        if not self._stands_in("bulk", "digests-"):
+            self.put("bulk", "jobs.digests", "digests")
+
     def index_document(self, document_id: int) -> None:
         """The next vectors of a document: behind everything that somebody waits for."""
         carries = f"index-{document_id}"
         if not self._stands_in("documents", f"{carries}-"):
             self.put("documents", "jobs.index_document", carries, document_id)
+
+    def replays(self) -> None:
+        """One job for each inference, and the next one behind whatever else stands in line."""
+        if not self._stands_in("documents", "replays-"):
+            self.put("documents", "jobs.replays", "replays")
 
     def broadcasts(self) -> None:
         """One job serves all that run; a second one would share the work, and is not needed."""

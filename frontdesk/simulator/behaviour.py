@@ -27,7 +27,7 @@ class Behaviour:
     [{"code", "http_status"?, "times"?, "to"?}], each used up; `to` "media" (also as `latency_to`) means uploads.
     `lose_answers`: the next N messages are accepted and the connection is cut without an answer; `lose_answer_rate` (0–1) the same
     by chance. `accept_delay_seconds`: the answer comes so much later. `fail_statuses`: [{"code", "times"?}] accepted messages that
-    fail by a status. `limits`: 80 a second for each number and Meta's pair limit are held. `duplicate_webhooks`: every customer's
+    fail by a status. `reach`: the messaging limit that the number names. `limits`: 80 a second for each number and Meta's pair limit are held. `duplicate_webhooks`: every customer's
     webhook is posted so many times more.
     """
 
@@ -45,6 +45,7 @@ class Behaviour:
     messages_per_second: int = 80
     windows: bool = True
     subscribed: bool = True
+    reach: str = "TIER_UNLIMITED"
     duplicate_webhooks: int = 0
     statuses: Statuses = field(default_factory=Statuses)
 

@@ -54,6 +54,7 @@ def graph_api(config: Config, behaviour: Behaviour, record: Record, webhooks: We
         return jsonify(success=True)
 
     def _send(body: dict[str, Any]):
+        arrived_at = time.time()
         key = str(body.get("to") or body.get("recipient") or "")
         _nap(behaviour, key)
         kind = checks.checked(body, key, record)
@@ -64,9 +65,9 @@ def graph_api(config: Config, behaviour: Behaviour, record: Record, webhooks: We
             raise Refused(131047, "Message failed to send because more than 24 hours have passed since the customer last replied.")
         if behaviour.limits and (code := record.over_limit(key, behaviour.messages_per_second)):
             raise Refused(code, "Rate limit hit")
-        return _accept(body, key, kind)
+        return _accept(body, key, kind, arrived_at)
 
-    def _accept(body: dict[str, Any], key: str, kind: str):
+    def _accept(body: dict[str, Any], key: str, kind: str, arrived_at: float):
         wamid = "wamid.SIM" + secrets.token_hex(12)
         lost = behaviour.loses_answer()
         callback_data = body.get("biz_opaque_callback_data")
@@ -74,6 +75,7 @@ def graph_api(config: Config, behaviour: Behaviour, record: Record, webhooks: We
             "sends",
             {
                 "wamid": wamid,
+                "arrived_at": arrived_at,
                 "to": body.get("to"),
                 "recipient": None if body.get("to") else body.get("recipient"),
                 "phone_number_id": config.phone_number_id,
@@ -112,9 +114,8 @@ def graph_api(config: Config, behaviour: Behaviour, record: Record, webhooks: We
     @api.get("/<version>/<thing>")
     def look_up(version: str, thing: str):
         if thing == config.phone_number_id:
-            return jsonify(
-                id=thing, display_phone_number=config.display_phone, verified_name="Simulated business", quality_rating="GREEN"
-            )
+            facts = {"display_phone_number": config.display_phone, "verified_name": "Simulated business", "quality_rating": "GREEN"}
+            return jsonify(id=thing, **facts, whatsapp_business_manager_messaging_limit=behaviour.reach)
         if thing == config.account_id:
             return jsonify(id=thing, name="Simulated account")
         return _media_facts(thing)

@@ -25,6 +25,10 @@ TEMPLATES = [
         "5", "weekly_offer", "en", "MARKETING", {"type": "HEADER", "format": "IMAGE"}, _body("This week: {{1}} for {{2}}.", "walnut bread", "3.90"),
         {"type": "BUTTONS", "buttons": [{"type": "URL", "text": "See it", "url": "https://bakery.example/offers/{{1}}"}]},
     ),
+    _written(
+        "8", "daily_digest", "en", "UTILITY",
+        _body("Your digest of {{1}}.\n\n{{2}}.\n\n{{3}}\n\n{{4}} More at the desk.", "Friday, 20 November", "34 conversations", "Many asked for cake.", "Nobody waits."),
+    ),
     _written("6", "spring_sale", "en", "MARKETING", _body("Everything 20 % off."), status="PAUSED"),
     _written("7", "winter_sale", "en", "MARKETING", _body("Buy now!"), status="REJECTED", rejected_reason="PROMOTIONAL"),
 ]  # fmt: skip

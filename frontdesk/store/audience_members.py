@@ -75,11 +75,18 @@ def known(
 ) -> dict[str, Known]:
     """By phone, of those that are contacts of the client.
 
+    Opted out: no number of the client may send them marketing; who stopped some of the numbers is left out when one of these sends.
     Unreachable: the newest thing that happened with the person is a message that failed for such a code, since `failed_since`.
     """
     rows = db.execute(
         """
-        SELECT value AS phone, contact_id, marketing_stopped_at IS NOT NULL AS opted_out,
+        SELECT value AS phone, contact_id,
+            EXISTS (SELECT 1 FROM opt_outs WHERE opt_outs.contact_id = contacts.id) AND NOT EXISTS (
+                SELECT 1 FROM numbers WHERE numbers.client_id = :client_id AND NOT EXISTS (
+                    SELECT 1 FROM opt_outs WHERE opt_outs.contact_id = contacts.id
+                        AND (opt_outs.number_id IS NULL OR opt_outs.number_id = numbers.id)
+                )
+            ) AS opted_out,
             EXISTS (
                 SELECT 1 FROM conversations JOIN messages ON messages.id = (
                     SELECT MAX(id) FROM messages WHERE conversation_id = conversations.id

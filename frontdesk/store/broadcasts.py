@@ -51,6 +51,7 @@ class Broadcast:
     created_by: int | None
     created_at: float
     started_at: float | None
+    resumed_at: float | None
     finished_at: float | None
 
 
@@ -67,6 +68,14 @@ def add(db: sqlite3.Connection, now: float, **columns: Any) -> int:
     names = ", ".join(values)
     marks = ", ".join(f":{name}" for name in values)
     return db.execute(f"INSERT INTO broadcasts ({names}) VALUES ({marks})", values).lastrowid
+
+
+def change(db: sqlite3.Connection, broadcast_id: int, **columns: Any) -> bool:
+    """`columns` as in add(). False where it has begun."""
+    values = {**columns, "content": json.dumps(columns["content"])}
+    marks = ", ".join(f"{name} = :{name}" for name in values)
+    changed = db.execute(f"UPDATE broadcasts SET {marks} WHERE id = :id AND state IN ('draft', 'scheduled')", {**values, "id": broadcast_id})
+    return changed.rowcount == 1
 
 
 def get(db: sqlite3.Connection, broadcast_id: int) -> Broadcast | None:
@@ -224,8 +233,11 @@ def opted_out(db: sqlite3.Connection, broadcast_id: int) -> int:
     """Recipients who have wanted no marketing since it reached them."""
     return db.execute(
         """
-        SELECT COUNT(*) FROM messages JOIN conversations ON conversations.id = conversation_id JOIN contacts ON contacts.id = contact_id
-        WHERE broadcast_id = ? AND marketing_stopped_at >= messages.created_at
+        SELECT COUNT(*) FROM messages JOIN conversations ON conversations.id = conversation_id
+        WHERE broadcast_id = ? AND EXISTS (
+            SELECT 1 FROM opt_outs WHERE opt_outs.contact_id = conversations.contact_id AND stopped_at >= messages.created_at
+                AND (opt_outs.number_id IS NULL OR opt_outs.number_id = messages.number_id)
+        )
         """,
         (broadcast_id,),
     ).fetchone()[0]

@@ -4,6 +4,7 @@ import json
 import sqlite3
 
 from frontdesk.channels import Person
+from frontdesk.store import opt_outs
 from frontdesk.store.database import exact
 
 
@@ -126,13 +127,12 @@ def _merge(db: sqlite3.Connection, *, keep: int, gone: int) -> None:
             phone = COALESCE(phone, (SELECT phone FROM contacts WHERE id = :gone)),
             user_id = COALESCE(user_id, (SELECT user_id FROM contacts WHERE id = :gone)),
             username = COALESCE(username, (SELECT username FROM contacts WHERE id = :gone)),
-            name = COALESCE(name, (SELECT name FROM contacts WHERE id = :gone)),
-            marketing_stopped_at =
-                COALESCE(marketing_stopped_at, (SELECT marketing_stopped_at FROM contacts WHERE id = :gone))
+            name = COALESCE(name, (SELECT name FROM contacts WHERE id = :gone))
         WHERE id = :keep
         """,
         {"keep": keep, "gone": gone},
     )
+    opt_outs.merge(db, keep, gone)
     db.execute("DELETE FROM contacts WHERE id = ?", (gone,))
 
 
@@ -152,28 +152,3 @@ def people_of(db: sqlite3.Connection, conversation_ids: list[int]) -> dict[int, 
         (json.dumps(conversation_ids),),
     )
     return {row["id"]: Person(phone=row["phone"], user_id=row["user_id"], username=row["username"], name=row["name"]) for row in rows}
-
-
-def wants_no_marketing(db: sqlite3.Connection, contact_id: int) -> bool:
-    return db.execute("SELECT marketing_stopped_at FROM contacts WHERE id = ?", (contact_id,)).fetchone()[0] is not None
-
-
-def set_marketing(db: sqlite3.Connection, contact_id: int, stopped: bool, now: float) -> None:
-    """`stopped`: nothing but answers may be sent. A first stop keeps its date."""
-    value = now if stopped else None
-    db.execute(
-        """
-        UPDATE contacts SET marketing_stopped_at = CASE WHEN ?1 IS NULL THEN NULL ELSE COALESCE(marketing_stopped_at, ?1) END,
-            updated_at = ?2
-        WHERE id = ?3
-        """,
-        (value, now, contact_id),
-    )
-    if stopped:  # also what a broadcast was just about to send
-        db.execute(
-            """
-            UPDATE messages SET state = 'withdrawn', due_at = NULL
-            WHERE state = 'queued' AND purpose = 'broadcast' AND conversation_id IN (SELECT id FROM conversations WHERE contact_id = ?)
-            """,
-            (contact_id,),
-        )

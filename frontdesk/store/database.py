@@ -128,3 +128,30 @@ def pending(settings: Settings) -> list[str]:
         return [migration.name for migration in migrations.pending(Database(db))]
     finally:
         db.close()
+
+
+def applied(settings: Settings) -> list[str]:
+    """The names of the migrations that made this database, oldest first; of an empty one none."""
+    db = connect(settings)
+    try:
+        rows = db.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = 'frontdesk' ORDER BY rowid")
+        return [name for [name] in rows]
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return []
+        raise
+    finally:
+        db.close()
+
+
+def damage(settings: Settings) -> str | None:
+    """What is wrong with it: SQLite's words of its pages, or a row that names one that is not there."""
+    db = connect(settings)
+    try:
+        [words] = db.execute("PRAGMA quick_check(1)").fetchone()
+        if words != "ok":
+            return words
+        lost = db.execute("PRAGMA foreign_key_check").fetchone()
+        return f"a row of {lost[0]} names one of {lost[2]} that is not there" if lost else None
+    finally:
+        db.close()

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from frontdesk.store.names import SHOWN_NAME
+from frontdesk.store.opt_outs import STOPPED_AT
 
 # Word for word the condition of the index messages_dead; a broadcast's failures are on its own page, by cause.
 DEAD = "state = 'failed' AND direction = 'out' AND dismissed_at IS NULL AND retried_as IS NULL AND purpose IS NOT 'broadcast'"
@@ -37,7 +38,7 @@ class DeadLetter:
 _SELECT = f"""
     SELECT messages.id, conversation_id, messages.number_id, kind, purpose, text, messages.created_at, failed_at, attempt,
         error_code, error_title, error_details, {SHOWN_NAME},
-        window_closes_at, stopped_reason, marketing_stopped_at
+        window_closes_at, stopped_reason, {STOPPED_AT.format(contact="conversations.contact_id", number="messages.number_id")} AS marketing_stopped_at
     FROM messages
     JOIN conversations ON conversations.id = conversation_id
     JOIN contacts ON contacts.id = contact_id

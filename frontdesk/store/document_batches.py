@@ -37,18 +37,35 @@ def add(
     token_id: int | None,
     now: float,
     expires_at: float,
-) -> str:
-    """Inside a transaction. Returns the public id."""
+    callback_url: str | None = None,
+) -> tuple[int, str]:
+    """Inside a transaction. Returns its id and the public one."""
     public_id = f"batch_{uuid.uuid4().hex}"
     batch_id = db.execute(
         """
-        INSERT INTO document_batches (public_id, client_id, token_id, kind, options, created_at, expires_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO document_batches (public_id, client_id, token_id, kind, options, created_at, expires_at, callback_url)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
         """,
-        (public_id, client_id, token_id, kind, json.dumps(options), now, expires_at),
+        (public_id, client_id, token_id, kind, json.dumps(options), now, expires_at, callback_url),
     ).lastrowid
     documents.add_items(db, (batch_id, public_id), kind, options.get("model") or "", items, client_id=client_id, now=now)
-    return public_id
+    return batch_id, public_id
+
+
+def told(db: sqlite3.Connection, batch_id: int) -> tuple[str, Batch] | None:
+    """The address to tell and the batch, once nothing of it is left to do; None before, and where nobody wants to know."""
+    row = db.execute(
+        f"""
+        SELECT callback_url, {_COLUMNS} FROM document_batches AS b WHERE id = ? AND callback_url IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM document_tasks WHERE batch_id = b.id AND state IN ('queued', 'working'))
+            AND NOT EXISTS (SELECT 1 FROM document_tasks WHERE batch_id = b.id AND state = 'paused')
+        """,
+        (batch_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    values = dict(row)
+    return values.pop("callback_url"), Batch(**{**values, "options": json.loads(values["options"])})
 
 
 def get(db: sqlite3.Connection, public_id: str, *, client_id: int | None) -> Batch | None:

@@ -71,8 +71,8 @@ def keep_size(db: sqlite3.Connection, task_id: int, part_bytes: int, parts_total
     )
 
 
-def fail(db: sqlite3.Connection, task_id: int, why: str, now: float, kept_until: float) -> None:
-    db.execute(
+def fail(db: sqlite3.Connection, task_id: int, why: str, now: float, kept_until: float) -> bool:
+    changed = db.execute(
         """
         UPDATE document_tasks SET state = 'failed', error = ?1, finished_at = ?2,
             expires_at = CASE WHEN batch_id IS NULL THEN ?3 END
@@ -80,6 +80,7 @@ def fail(db: sqlite3.Connection, task_id: int, why: str, now: float, kept_until:
         """,
         (why, now, kept_until, task_id),
     )
+    return changed.rowcount == 1
 
 
 def clean(db: sqlite3.Connection) -> int:

@@ -85,18 +85,22 @@ def _task(row: sqlite3.Row) -> Task:
 
 
 def add(
-    db: sqlite3.Connection, kind: str, options: dict, new: NewTask, *, client_id: int | None, token_id: int | None, now: float
-) -> str:
+    db: sqlite3.Connection, kind: str, options: dict, new: NewTask, *, client_id: int | None, token_id: int | None, now: float,
+    callback_url: str | None = None,
+) -> str:  # fmt: skip
     """Inside a transaction. Returns the public id."""
     public_id = f"doc_{uuid.uuid4().hex}"
     task_id = db.execute(
         """
         INSERT INTO document_tasks (
-            public_id, name, client_id, token_id, kind, options, model, due_at, part_bytes, parts_total, created_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?8)
+            public_id, name, client_id, token_id, kind, options, model, due_at, part_bytes, parts_total, created_at, callback_url)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?8, ?11)
         """,
-        (public_id, new.name, client_id, token_id, kind, json.dumps(options), options.get("model") or "", now, new.part_bytes, new.parts_total),
-    ).lastrowid
+        (
+            public_id, new.name, client_id, token_id, kind, json.dumps(options), options.get("model") or "", now, new.part_bytes,
+            new.parts_total, callback_url,
+        ),
+    ).lastrowid  # fmt: skip
     _keep_contents(db, [(task_id, new)], now)
     return public_id
 
@@ -146,6 +150,12 @@ def get(db: sqlite3.Connection, public_id: str, *, client_id: int | None) -> Tas
 
 def by_id(db: sqlite3.Connection, task_id: int) -> Task:
     return _task(db.execute(f"{_READ} WHERE t.id = ?", (task_id,)).fetchone())
+
+
+def told(db: sqlite3.Connection, task_id: int) -> tuple[str | None, str, int | None, str, str, int | None]:
+    """What a callback about it needs: its address, the task's public id, client, kind, state, batch."""
+    row = db.execute("SELECT callback_url, public_id, client_id, kind, state, batch_id FROM document_tasks WHERE id = ?", (task_id,))
+    return tuple(row.fetchone())
 
 
 def text_of(db: sqlite3.Connection, task_id: int) -> str:

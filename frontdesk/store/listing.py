@@ -49,7 +49,9 @@ def message(db: sqlite3.Connection, public_id: str, *, client_id: int | None) ->
 def contacts(db: sqlite3.Connection, *, client_id: int | None, after: int, limit: int) -> list[dict]:
     rows = db.execute(
         """
-        SELECT id, client_id, name, phone, user_id, username, marketing_stopped_at, created_at FROM contacts
+        SELECT id, client_id, name, phone, user_id, username, created_at,
+            EXISTS (SELECT 1 FROM opt_outs WHERE contact_id = contacts.id) AS marketing_stopped
+        FROM contacts
         WHERE id > :after AND (:client_id IS NULL OR client_id = :client_id) ORDER BY id LIMIT :limit
         """,
         {"client_id": client_id, "after": after, "limit": limit},

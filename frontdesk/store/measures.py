@@ -107,7 +107,7 @@ def _live(db: sqlite3.Connection, begin: float, end: float, step: float, client_
         FROM messages JOIN numbers ON numbers.id = number_id
         WHERE messages.id >= ? AND messages.created_at >= ?2 AND messages.created_at < ?3 AND (?4 IS NULL OR client_id = ?4)
         """,
-        (_first_since(db, begin), begin, end, client_id),
+        (first_since(db, begin), begin, end, client_id),
     )
     for at, direction, purpose, state, code, waited, model, sent_at, kind in rows:
         start = begin + (at - begin) // step * step
@@ -131,7 +131,7 @@ def _live(db: sqlite3.Connection, begin: float, end: float, step: float, client_
     return dict(found)
 
 
-def _first_since(db: sqlite3.Connection, at: float) -> int:
+def first_since(db: sqlite3.Connection, at: float) -> int:
     """The id of the first message written since, give or take those written in the same moment."""
     low, high = 0, db.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM messages").fetchone()[0]
     while low < high:

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from dataclasses import dataclass
 
+from frontdesk import logs
 from frontdesk.channels import Echo, InboundMessage
 from frontdesk.store.database import exact
 
@@ -17,6 +18,7 @@ class Waiting:
     text: str
     provider_at: float
     created_at: float
+    trace: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,8 @@ def add_inbound(
         """
         INSERT INTO messages (
             conversation_id, number_id, direction, state, kind, text, media, raw, external_id, reply_to_external_id,
-            group_id, provider_at, created_at)
-        VALUES (?, ?, 'in', ?, ?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?, ?)
+            group_id, provider_at, created_at, trace)
+        VALUES (?, ?, 'in', ?, ?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (number_id, external_id) WHERE external_id IS NOT NULL DO NOTHING
         RETURNING id
         """,
@@ -55,6 +57,7 @@ def add_inbound(
             message.group_id,
             at,
             now,
+            logs.trace(),
         ),
     ).fetchone()
     return row["id"] if row else None
@@ -119,7 +122,7 @@ def waiting(db: sqlite3.Connection, conversation_id: int) -> list[Waiting]:
         Waiting(*row)
         for row in db.execute(
             """
-            SELECT id, external_id, text, provider_at, created_at FROM messages
+            SELECT id, external_id, text, provider_at, created_at, trace FROM messages
             WHERE conversation_id = ? AND state = 'waiting' ORDER BY provider_at, id
             """,
             (conversation_id,),
@@ -208,23 +211,24 @@ def seconds_to_a_person(db: sqlite3.Connection, client_id: int, limit: int = 20)
     return [row["seconds"] for row in rows if row["seconds"] is not None]
 
 
-def history(db: sqlite3.Connection, conversation_id: int, limit: int) -> tuple[list[Turn], int]:
+def history(db: sqlite3.Connection, conversation_id: int, limit: int, before: int = 2**62) -> tuple[list[Turn], int]:
     """The newest `limit` messages before those that wait, in the order they came, and how many older ones there are.
 
-    Left out: what was taken back, reactions and system notes (they answer nothing), and what never went out.
+    `before`: as it was when this answer was written. Left out: what was taken back, reactions and system notes (they answer nothing),
+    and what never went out.
     """
     which = """
-        conversation_id = ? AND revoked_at IS NULL AND text <> '' AND group_id IS NULL
+        conversation_id = ?1 AND id < ?2 AND COALESCE(answered_by, 0) < ?2 AND revoked_at IS NULL AND text <> '' AND group_id IS NULL
         AND kind NOT IN ('reaction', 'system', 'unsupported') AND state NOT IN ('waiting', 'failed', 'withdrawn')
         AND COALESCE(purpose, '') <> 'holding'
     """
-    count = db.execute(f"SELECT COUNT(*) FROM messages WHERE {which}", (conversation_id,)).fetchone()[0]
+    count = db.execute(f"SELECT COUNT(*) FROM messages WHERE {which}", (conversation_id, before)).fetchone()[0]
     rows = db.execute(
         f"""
         SELECT id, direction, text FROM messages WHERE {which}
-        ORDER BY id DESC LIMIT ?
+        ORDER BY id DESC LIMIT ?3
         """,
-        (conversation_id, limit),
+        (conversation_id, before, limit),
     ).fetchall()
     return [Turn(*row) for row in reversed(rows)], max(0, count - limit)
 

@@ -1113,6 +1113,231 @@ def m022_callbacks(db: Database) -> None:
 
 
 @migrations()
+def m024_replays(db: Database) -> None:
+    """Past answers and saved questions asked again. What customers wrote is not copied: it goes with their messages."""
+    _statements(
+        db,
+        """
+        CREATE TABLE checks (
+            id INTEGER PRIMARY KEY,
+            client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
+            question TEXT NOT NULL,
+            must TEXT NOT NULL,
+            must_not TEXT NOT NULL,
+            must_decline INTEGER NOT NULL DEFAULT 0,
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL
+        );
+        CREATE INDEX checks_client ON checks (client_id, id);
+
+        CREATE TABLE replays (
+            id INTEGER PRIMARY KEY,
+            client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
+            kind TEXT NOT NULL CHECK (kind IN ('turns', 'checks')),
+            chosen TEXT NOT NULL,
+            candidate TEXT NOT NULL,
+            model TEXT NOT NULL,
+            user_id INTEGER,
+            created_at REAL NOT NULL,
+            adopted_at REAL
+        );
+        CREATE INDEX replays_client ON replays (client_id, id);
+
+        -- message_id: the first part of the answer that was given; question: a check as it was when it was asked
+        CREATE TABLE replay_items (
+            id INTEGER PRIMARY KEY,
+            replay_id INTEGER NOT NULL REFERENCES replays ON DELETE CASCADE,
+            position INTEGER NOT NULL,
+            message_id INTEGER REFERENCES messages ON DELETE CASCADE,
+            question TEXT,
+            state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'working', 'paused', 'done', 'failed', 'cancelled')),
+            due_at REAL NOT NULL,
+            claim_owner TEXT,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            failures INTEGER NOT NULL DEFAULT 0,
+            sequence INTEGER,
+            text TEXT,
+            passages TEXT,
+            figures TEXT,
+            passed INTEGER,
+            error TEXT,
+            mark TEXT CHECK (mark IN ('better', 'worse', 'same')),
+            finished_at REAL
+        );
+        CREATE INDEX replay_items_due ON replay_items (due_at) WHERE state IN ('queued', 'working');
+        CREATE INDEX replay_items_replay ON replay_items (replay_id, sequence);
+        CREATE INDEX replay_items_message ON replay_items (message_id) WHERE message_id IS NOT NULL
+        """,
+    )
+
+
+@migrations()
+def m028_webhook_addresses(db: Database) -> None:
+    # webhook_key: part of the address a number's webhooks come to, where it has one of its own; a new key is a new address.
+    # told_at: when a webhook last told of a message we sent.
+    _statements(
+        db,
+        """
+        ALTER TABLE numbers ADD COLUMN webhook_key TEXT;
+        ALTER TABLE numbers ADD COLUMN told_at REAL
+        """,
+    )
+
+
+@migrations()
+def m031_reach(db: Database) -> None:
+    db.conn.execute("CREATE TABLE reach (account_id TEXT PRIMARY KEY, people REAL NOT NULL, read_at REAL NOT NULL) WITHOUT ROWID")
+
+
+@migrations()
+def m031b_opt_outs(db: Database) -> None:
+    """From one number; without a number from all, as everybody's was until now."""
+    _statements(
+        db,
+        """
+        CREATE TABLE opt_outs (
+            contact_id INTEGER NOT NULL REFERENCES contacts ON DELETE CASCADE,
+            number_id INTEGER REFERENCES numbers ON DELETE CASCADE,
+            stopped_at REAL NOT NULL
+        );
+        CREATE UNIQUE INDEX opt_outs_once ON opt_outs (contact_id, COALESCE(number_id, 0));
+        INSERT INTO opt_outs (contact_id, stopped_at) SELECT id, marketing_stopped_at FROM contacts WHERE marketing_stopped_at IS NOT NULL;
+        ALTER TABLE contacts DROP COLUMN marketing_stopped_at
+        """,
+    )
+
+
+@migrations()
+def m031c_resumed(db: Database) -> None:
+    db.conn.execute("ALTER TABLE broadcasts ADD COLUMN resumed_at REAL")
+
+
+@migrations()
+def m032_trace(db: Database) -> None:
+    """The id that a customer's message keeps from its webhook to the answer's send, for the log."""
+    db.conn.execute("ALTER TABLE messages ADD COLUMN trace TEXT")
+
+
+@migrations()
+def m026_callbacks(db: Database) -> None:
+    """Documents tell too, also those of no one client; what was answered is kept, and a delivery can be made again."""
+    _statements(
+        db,
+        """
+        ALTER TABLE callbacks RENAME TO callbacks_before;
+        DROP INDEX callbacks_due;
+        CREATE TABLE callbacks (
+            id INTEGER PRIMARY KEY,
+            public_id TEXT NOT NULL UNIQUE,
+            -- NULL: of a token of every client's, or of the desk
+            client_id INTEGER REFERENCES clients ON DELETE CASCADE,
+            url TEXT NOT NULL,
+            host TEXT NOT NULL DEFAULT '',
+            event TEXT NOT NULL,
+            body TEXT NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('wanted', 'delivered', 'failed')),
+            attempts INTEGER NOT NULL DEFAULT 0,
+            due_at REAL,
+            status INTEGER,
+            words TEXT,
+            -- the beginning of what the newest attempt was answered
+            answer TEXT NOT NULL DEFAULT '',
+            created_at REAL NOT NULL,
+            -- when it was first tried, or sent again by a person, and how many attempts there had been by then
+            begun_at REAL NOT NULL,
+            begun_after INTEGER NOT NULL DEFAULT 0,
+            tried_at REAL
+        );
+        INSERT INTO callbacks (id, public_id, client_id, url, event, body, state, attempts, due_at, status, words, created_at, begun_at)
+            SELECT id, public_id, client_id, url, event, body, state, attempts, due_at, status, words, created_at, created_at
+            FROM callbacks_before;
+        DROP TABLE callbacks_before;
+        CREATE INDEX callbacks_due ON callbacks (due_at) WHERE state = 'wanted';
+        CREATE INDEX callbacks_host ON callbacks (host, due_at) WHERE state = 'wanted';
+        CREATE INDEX callbacks_state ON callbacks (state, id);
+
+        -- Secrets that were changed. Client 0: deliveries of no one client.
+        CREATE TABLE callback_secrets (
+            client_id INTEGER PRIMARY KEY,
+            version INTEGER NOT NULL,
+            changed_at REAL NOT NULL
+        );
+
+        ALTER TABLE document_tasks ADD COLUMN callback_url TEXT;
+        ALTER TABLE document_batches ADD COLUMN callback_url TEXT
+        """,
+    )
+
+
+@migrations()
+def m026b_knowledge_pages(db: Database) -> None:
+    _statements(
+        db,
+        """
+        -- Documents that come from an address of the web, and how looking there again went.
+        CREATE TABLE knowledge_pages (
+            document_id INTEGER PRIMARY KEY REFERENCES knowledge_documents ON DELETE CASCADE,
+            host TEXT NOT NULL,
+            -- when it is to be looked at; while that goes on: when the lease ends; NULL: not before the next night
+            due_at REAL,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            -- when the page was last there, and since when and why it no longer can be read
+            checked_at REAL,
+            problem TEXT,
+            problem_since REAL
+        );
+        CREATE INDEX knowledge_pages_due ON knowledge_pages (due_at) WHERE due_at IS NOT NULL
+        """,
+    )
+
+
+@migrations()
+def m026c_digests(db: Database) -> None:
+    _statements(
+        db,
+        """
+        CREATE TABLE digest_settings (
+            client_id INTEGER PRIMARY KEY REFERENCES clients ON DELETE CASCADE,
+            is_on INTEGER NOT NULL,
+            -- of the client's own day
+            hour INTEGER NOT NULL,
+            -- who gets it by WhatsApp, with which template; NULL: it stands on the desk alone
+            phone TEXT,
+            template TEXT,
+            language TEXT,
+            updated_at REAL NOT NULL
+        );
+
+        -- 'Once a day' rests on the key, whatever is killed or restarted.
+        CREATE TABLE digests (
+            id INTEGER PRIMARY KEY,
+            client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
+            -- the day it tells of, in the client's zone
+            day TEXT NOT NULL,
+            begins_at REAL NOT NULL,
+            ends_at REAL NOT NULL,
+            -- writing: the model is still at its lines
+            state TEXT NOT NULL DEFAULT 'writing' CHECK (state IN ('writing', 'ready')),
+            -- JSON: store/digest_counts.py; conversations that wait for a person; the model's lines
+            numbers TEXT NOT NULL,
+            waiting TEXT NOT NULL,
+            lines TEXT NOT NULL DEFAULT '[]',
+            remark TEXT NOT NULL DEFAULT '',
+            -- the document task that the lines come from
+            task_id INTEGER,
+            -- the WhatsApp message, or why there is none
+            message_id INTEGER,
+            refused_words TEXT,
+            created_at REAL NOT NULL,
+            finished_at REAL,
+            UNIQUE (client_id, day)
+        );
+        CREATE INDEX digests_writing ON digests (id) WHERE state = 'writing'
+        """,
+    )
+
+
+@migrations()
 def m027_widget(db: Database) -> None:
     """The web chat: how each looks and where it may stand, what visitors left of themselves, and who went on by WhatsApp."""
     _statements(

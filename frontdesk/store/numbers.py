@@ -8,6 +8,7 @@ from frontdesk.settings import Settings
 from frontdesk.store import secrets
 
 BY_HAND = "stopped by hand"  # a reason to stop that has no code
+TOLD_EVERY_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Number:
     stopped_code: int | None
     stopped_reason: str | None
     created_at: float
+    webhook_key: str | None
+    told_at: float | None
 
 
 def get(db: sqlite3.Connection, number_id: int) -> Number:
@@ -38,6 +41,31 @@ def known(db: sqlite3.Connection, number_id: int) -> bool:
 def find(db: sqlite3.Connection, channel: str, external_id: str) -> Number | None:
     row = db.execute("SELECT * FROM numbers WHERE channel = ? AND external_id = ?", (channel, external_id)).fetchone()
     return Number(*row) if row else None
+
+
+def named(db: sqlite3.Connection, external_id: str) -> Number | None:
+    """Whatever its channel: for people, who type the id alone."""
+    row = db.execute("SELECT * FROM numbers WHERE external_id = ? ORDER BY id LIMIT 1", (external_id,)).fetchone()
+    return Number(*row) if row else None
+
+
+def at_address(db: sqlite3.Connection, channel: str, number_id: int, webhook_key: str) -> Number | None:
+    row = db.execute(
+        "SELECT * FROM numbers WHERE id = ? AND channel = ? AND webhook_key = ?", (number_id, channel, webhook_key)
+    ).fetchone()
+    return Number(*row) if row else None
+
+
+def move(db: sqlite3.Connection, number_id: int, webhook_key: str) -> None:
+    """Its webhooks come to a new address from now on; what comes to the old one is refused."""
+    db.execute("UPDATE numbers SET webhook_key = ? WHERE id = ?", (webhook_key, number_id))
+
+
+def tells(db: sqlite3.Connection, number_id: int, now: float) -> None:
+    """A webhook told what became of a message we sent; noted once an hour."""
+    db.execute(
+        "UPDATE numbers SET told_at = ? WHERE id = ? AND COALESCE(told_at, 0) < ?", (now, number_id, now - TOLD_EVERY_SECONDS)
+    )
 
 
 def all_of_them(db: sqlite3.Connection) -> list[Number]:
@@ -56,19 +84,21 @@ def put(
     account_id: str | None = None,
     display_phone: str | None = None,
     base_url: str | None = None,
+    webhook_key: str | None = None,
 ) -> int:
     """Add the number, or give the one that is there its new token, account and address. Resumes it: the cause may be mended."""
     return db.execute(
         """
         INSERT INTO numbers (
-            client_id, channel, external_id, account_id, display_phone, base_url, access_token_encrypted, created_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            client_id, channel, external_id, account_id, display_phone, base_url, access_token_encrypted, created_at, webhook_key)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (channel, external_id) DO UPDATE SET
             client_id = excluded.client_id,
             account_id = COALESCE(excluded.account_id, account_id),
             display_phone = COALESCE(excluded.display_phone, display_phone),
             base_url = excluded.base_url,
             access_token_encrypted = excluded.access_token_encrypted,
+            webhook_key = COALESCE(webhook_key, excluded.webhook_key),
             stopped_at = NULL, stopped_code = NULL, stopped_reason = NULL
         RETURNING id
         """,
@@ -81,6 +111,7 @@ def put(
             base_url,
             secrets.encrypt(settings, access_token),
             now,
+            webhook_key,
         ),
     ).fetchone()["id"]
 
@@ -96,6 +127,11 @@ def change(
         "UPDATE numbers SET client_id = ?, account_id = ?, display_phone = ?, messages_per_second = ? WHERE id = ?",
         (client_id, account_id, display_phone, messages_per_second, number_id),
     )
+
+
+def relocate(db: sqlite3.Connection, number_id: int, *, external_id: str, base_url: str) -> None:
+    """The same number, found elsewhere at its provider."""
+    db.execute("UPDATE numbers SET external_id = ?, base_url = ? WHERE id = ?", (external_id, base_url, number_id))
 
 
 def set_token(db: sqlite3.Connection, settings: Settings, number_id: int, access_token: str) -> None:

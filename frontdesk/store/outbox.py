@@ -10,7 +10,8 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from frontdesk.channels import Content
+from frontdesk import logs
+from frontdesk.channels import Content, Echo
 from frontdesk.errors import SendError
 from frontdesk.store.database import exact
 
@@ -23,8 +24,10 @@ BLOCKS_FOR_SECONDS = 900
 # Word for word the condition of the index messages_to_send: SQLite uses a partial index for nothing else.
 OPEN = "state IN ('queued', 'sending', 'unknown')"
 
+LATEST_BY_WORDS = 50  # of a conversation: what is older is settled
+
 COLUMNS = """id, conversation_id, number_id, state, kind, purpose, text, public_id, reply_to_external_id, external_id, due_at,
-    attempt, failures, throttles, lease_owner, lease_expires_at, error_code, raw, media_id"""
+    attempt, failures, throttles, lease_owner, lease_expires_at, error_code, raw, media_id, trace"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Outbound:
     error_code: int | None
     raw: str | None
     media_id: int | None
+    trace: str | None
 
     @property
     def content(self) -> Content:
@@ -88,8 +92,8 @@ def queue(
         """
         INSERT INTO messages (
             conversation_id, number_id, direction, state, kind, purpose, text, public_id, reply_to_external_id, provider_at,
-            created_at, due_at, user_id, waited_seconds, model_seconds, raw, media_id, media)
-        VALUES (?1, ?2, 'out', 'queued', ?11, ?3, CAST(?4 AS TEXT), ?5, ?6, ?7, ?7, ?7, ?8, ?9, ?10, ?12, ?13, ?14)
+            created_at, due_at, user_id, waited_seconds, model_seconds, raw, media_id, media, trace)
+        VALUES (?1, ?2, 'out', 'queued', ?11, ?3, CAST(?4 AS TEXT), ?5, ?6, ?7, ?7, ?7, ?8, ?9, ?10, ?12, ?13, ?14, ?15)
         """,
         (
             conversation_id,
@@ -106,6 +110,7 @@ def queue(
             None if content.body is None else json.dumps({"type": content.kind, content.kind: content.body}),
             media_id,
             media and json.dumps(media),
+            logs.trace(),
         ),
     ).lastrowid
 
@@ -296,6 +301,28 @@ def by_external_id(db: sqlite3.Connection, number_id: int, external_id: str) -> 
         (number_id, external_id),
     ).fetchone()
     return Outbound(*row) if row else None
+
+
+def by_words(db: sqlite3.Connection, conversation_id: int, echo: Echo) -> Outbound | None:
+    """The oldest message with these words, or this kind of file, whose call was made and that has no id of the provider's own yet."""
+    rows = db.execute(
+        f"""
+        SELECT {COLUMNS} FROM (
+            SELECT * FROM messages WHERE conversation_id = ? AND direction = 'out' ORDER BY id DESC LIMIT {LATEST_BY_WORDS})
+        WHERE attempt > 0 AND state <> 'withdrawn' AND (external_id IS NULL OR external_id = public_id || '.' || attempt)
+        ORDER BY id
+        """,
+        (conversation_id,),
+    )
+    return next((message for row in rows if _is_what(message := Outbound(*row), echo)), None)
+
+
+def _is_what(message: Outbound, echo: Echo) -> bool:
+    """Providers trim and wrap, so white space says nothing."""
+    if message.kind == "text" or message.media_id is None:
+        return message.text.split() == echo.text.split()
+    body = message.content.body or {}
+    return message.kind == echo.kind and (not echo.caption or echo.caption in (body.get("caption"), body.get("filename")))
 
 
 def advance(db: sqlite3.Connection, message: Outbound, status: str, external_id: str, at: float) -> None:

@@ -59,6 +59,12 @@ def find(db: sqlite3.Connection, words: str, *, client_id: int | None = None, li
     return [Found(*row[:5], _parts(row["text"], tokens)) for row in rows]
 
 
+def query(words: str) -> str | None:
+    """What `messages_fts` is matched with to find all these words; None where they are none."""
+    tokens = _tokens(words)
+    return _match(tokens) if tokens else None
+
+
 def _tokens(words: str) -> list[str]:
     """Letters and digits, with the marks that belong to them (Thai and Hindi vowels)."""
     kept = (each if each.isalnum() or unicodedata.category(each)[0] == "M" else " " for each in words)

@@ -9,6 +9,7 @@ from frontdesk.store import media
 from frontdesk.store.media import Media
 
 from frontdesk.store.names import SHOWN_NAME
+from frontdesk.store.opt_outs import STOPPED_AT
 
 
 @dataclass(slots=True)
@@ -185,7 +186,7 @@ class Customer:
 def customer(db: sqlite3.Connection, conversation_id: int) -> Customer:
     row = db.execute(
         f"""
-        SELECT {SHOWN_NAME}, contacts.name, contacts.phone, user_id, username, marketing_stopped_at, contacts.created_at, clients.id,
+        SELECT {SHOWN_NAME}, contacts.name, contacts.phone, user_id, username, {STOPPED_AT.format(contact="conversations.contact_id", number="numbers.id")}, contacts.created_at, clients.id,
             clients.name, numbers.id, channel, display_phone, stopped_reason
         FROM conversations
         JOIN contacts ON contacts.id = contact_id

@@ -9,10 +9,13 @@ from frontdesk.web.api_tokens import token_pages
 from frontdesk.web.attachments import attachment_pages
 from frontdesk.web.audiences import audience_pages
 from frontdesk.web.broadcasts import broadcast_pages
+from frontdesk.web.callbacks import callback_pages
 from frontdesk.web.canned import canned_pages
+from frontdesk.web.checks import check_pages
 from frontdesk.web.clients import client_pages
 from frontdesk.web.compose import compose_pages
 from frontdesk.web.dead_letters import dead_letter_pages
+from frontdesk.web.digests import digest_pages
 from frontdesk.web.documents import document_pages
 from frontdesk.web.inbox import inbox_pages
 from frontdesk.web.knowledge import knowledge_pages
@@ -22,6 +25,7 @@ from frontdesk.web.numbers import number_pages
 from frontdesk.web.overview import overview_pages
 from frontdesk.web.pages import add_pages
 from frontdesk.web.rejected import rejected_pages
+from frontdesk.web.replays import replay_pages
 from frontdesk.web.rq import rq_pages
 from frontdesk.web.schedules import schedule_pages
 from frontdesk.web.tags import tag_pages
@@ -47,6 +51,8 @@ PAGES = (
     rejected_pages,
     client_pages,
     knowledge_pages,
+    replay_pages,
+    check_pages,
     audience_pages,
     broadcast_pages,
     number_pages,
@@ -54,10 +60,12 @@ PAGES = (
     widget_endpoints,
     overview_pages,
     document_pages,
+    digest_pages,
     rq_pages,
     canned_pages,
     api_pages,
     token_pages,
+    callback_pages,
     metrics_page,
 )
 

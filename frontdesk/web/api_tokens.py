@@ -2,7 +2,6 @@
 
 from flask import Blueprint, g, render_template, request
 
-from frontdesk.flows import callbacks
 from frontdesk.flows.context import Context
 from frontdesk.store import api_tokens, clients
 from frontdesk.store.database import transaction
@@ -63,5 +62,4 @@ def _page(context: Context, form: Form, token: str | None = None) -> str:
         labels=LABELS,
         form=form,
         token=token,
-        secrets=[(name, callbacks.secret(context.settings, id_)) for id_, name in clients.names(context.db)],
     )

@@ -65,9 +65,11 @@ def fresh(context: Context, chosen: Choice) -> Form:
         return form
     for slot in template_parts.slots(chosen.template):
         form.values[f"from_{slot.name}"] = next((COLUMN + name for name in chosen.audience.names if name.lower() == slot.name.lower()), "")
-    like = broadcasts.find(context.db, request.args.get("like", ""), client_id=chosen.number.client_id)
+    like = broadcasts.find(context.db, request.args.get("like") or request.args.get("instead", ""), client_id=chosen.number.client_id)
     if like:
         _fill(context, form, like, chosen.audience.names)
+    if like and "instead" in request.args:
+        form.values["name"] = like.name
     return form
 
 

@@ -1,6 +1,7 @@
 """Broadcasts on the desk: a template to everybody of an audience. Made, tried, started; watched, paused, resumed, cancelled. For owners."""
 
 import csv
+import dataclasses
 import io
 import math
 from collections.abc import Iterator
@@ -8,8 +9,8 @@ from collections.abc import Iterator
 from flask import Blueprint, Response, abort, g, render_template, request, stream_with_context
 from werkzeug.utils import secure_filename
 
-from frontdesk.flows import broadcasts as control, mends, template_parts
-from frontdesk.flows.broadcasts import CannotBroadcast
+from frontdesk.flows import broadcasts as control, mends, reach, template_parts
+from frontdesk.flows.broadcasts import CannotBroadcast, Wanted
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend
 from frontdesk.store import audience_members, audiences, broadcasts, clients, conversations, numbers, templates
@@ -67,7 +68,7 @@ def broadcast_pages(context: Context) -> Blueprint:
         form, wanted = broadcast_forms.read(context, chosen)
         if wanted:
             try:
-                return see_other(".show", public_id=control.make(context, wanted, user_id=g.user.id).public_id)
+                return see_other(".show", public_id=_keep(context, wanted))
             except CannotBroadcast as error:
                 form.wrong(broadcast_forms.field_of(error.field), str(error))
         return _new_page(chosen, form), 422
@@ -141,6 +142,16 @@ def broadcast_pages(context: Context) -> Blueprint:
     return pages
 
 
+def _keep(context: Context, wanted: Wanted) -> str:
+    """A new draft, or the one that is changed, with what only programs give it. Its public id."""
+    if not request.form.get("instead"):
+        return control.make(context, wanted, user_id=g.user.id).public_id
+    found = _known(context, request.form["instead"])
+    control.change(context, found.id, dataclasses.replace(wanted, callback_url=found.callback_url))
+    flash("Changed.", "success")
+    return found.public_id
+
+
 def _known(context: Context, public_id: str) -> Broadcast:
     return broadcasts.find(context.db, public_id, client_id=None) or abort(404, "There is no such broadcast.")
 
@@ -151,6 +162,7 @@ def _new_page(chosen: Choice, form: Form) -> str:
         chosen=chosen,
         form=form,
         like=request.values.get("like", ""),
+        instead=request.values.get("instead", ""),
         slots=template_parts.slots(chosen.template) if chosen.template else [],
         header_file=template_parts.header_file(chosen.template) if chosen.template else None,
         shown=template_parts.preview(chosen.template, {}) if chosen.template else None,
@@ -189,10 +201,11 @@ def _before_the_start(context: Context, found: Broadcast) -> dict:
     return {
         "samples": control.samples(context, found),
         "seconds": control.estimate_seconds(context, found),
-        "warning": control.reach_warning(found, None),
+        "warning": reach.warning(context, found),
         "countries": audience_members.by_country(context.db, found.audience_id),
         "price": price,
         "category": template.category if template else "",
+        "template_id": template.id if template else "",
         "unusable": template_parts.obstacle(template) if template else "It is not there any more.",
     }
 

@@ -1,6 +1,5 @@
 """Clients: the businesses answered for, how the bot speaks for each, and trying that out. For owners."""
 
-import difflib
 import sqlite3
 from zoneinfo import available_timezones
 
@@ -8,11 +7,12 @@ from flask import Blueprint, abort, g, render_template, request
 
 from frontdesk.flows import trying
 from frontdesk.flows.context import Context
-from frontdesk.store import clients, numbers, tries
+from frontdesk.store import clients, digests, numbers, tries
 from frontdesk.store.database import transaction
-from frontdesk.web import access, opening_hours
+from frontdesk.web import access, digest_form, opening_hours
 from frontdesk.web.forms import Form
 from frontdesk.web.pages import flash, see_other
+from frontdesk.web.text_differences import lines_of
 
 LONGEST_PROMPT = 40_000
 LONGEST_TEXT = 1_000  # of a sentence that customers are sent
@@ -95,12 +95,23 @@ def client_pages(context: Context) -> Blueprint:
         flash("Saved. It counts from the next answer on.", "success")
         return see_other(".show", client_id=client_id)
 
+    @pages.post("/clients/<int:client_id>/digest")
+    def save_digest(client_id: int):
+        _stored(context, client_id)
+        form = Form()
+        wish = digest_form.read(context, client_id, form)
+        if not form:
+            return _client_page(context, client_id, form), 422
+        digests.keep_wish(context.db, wish, context.now())
+        flash(f"Saved: {digest_form.in_words(wish)}", "success")
+        return see_other(".show", client_id=client_id)
+
     @pages.get("/clients/<int:client_id>/versions")
     def versions(client_id: int):
         stored = _stored(context, client_id)
         found = clients.prompt_versions(context.db, client_id, limit=VERSIONS + 1)
         befores = [before.text for before in found[1:]] + ([""] if len(found) <= VERSIONS else [])
-        steps = [(version, _difference(before, version.text)) for version, before in zip(found, befores)]
+        steps = [(version, lines_of(before, version.text)) for version, before in zip(found, befores)]
         return render_template("desk/versions.html", client=stored, versions=steps)
 
     @pages.post("/clients/<int:client_id>/versions/<int:version_id>/revert")
@@ -171,7 +182,7 @@ def _with_numbers(context: Context) -> list[tuple]:
 
 def _client_page(context: Context, client_id: int, form: Form | None = None) -> str:
     stored = _stored(context, client_id)
-    shown = _as_typed(stored)
+    shown = _as_typed(stored) | digest_form.typed(digests.wish(context.db, client_id))
     if form:
         pass
     elif form is not None:
@@ -184,6 +195,8 @@ def _client_page(context: Context, client_id: int, form: Form | None = None) -> 
         form=form,
         numbers=numbers.of_client(context.db, client_id),
         defaults=context.settings,
+        digest_hours=digest_form.HOURS,
+        digest_templates=digest_form.templates_of(context, client_id),
         days=opening_hours.NAMES,
         zones=_zones(),
         version_count=len(clients.prompt_versions(context.db, client_id)),
@@ -235,10 +248,3 @@ def _zones() -> list[str]:
 def _language(form: Form) -> str:
     value = form.values["language"] = " ".join(request.form.get("language", "").split())[:60]
     return value
-
-
-def _difference(before: str, after: str) -> list[tuple[str, str]]:
-    """Lines of a unified difference, each with what it is: added, removed, same."""
-    kinds = {"+": "added", "-": "removed", " ": "same"}
-    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2))[2:]
-    return [(kinds.get(line[:1], "same"), line[1:] if line[:1] in kinds else "…") for line in lines]

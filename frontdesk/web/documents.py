@@ -4,6 +4,7 @@ import json
 
 from flask import Blueprint, Response, abort, render_template, request
 
+from frontdesk.fetch import LONGEST_URL
 from frontdesk.flows import document_files, document_results, documents
 from frontdesk.flows.refusals import Refused
 from frontdesk.flows.context import Context
@@ -60,11 +61,13 @@ def document_pages(context: Context) -> Blueprint:
         kind = form.choice("kind", tuple(KINDS))
         options = _options(form, kind)
         client = form.choice("client", ("", *(str(id_) for id_, _ in clients.names(context.db))))
+        url = form.words("callback_url", "The address", LONGEST_URL, required=False) or None
         items = _given(form)
         if form:
             try:
                 asker = Asker(int(client) if client else None)
-                return see_other(".batch", batch_id=documents.ask_for_many(context, asker, kind, options, items))
+                batch_id = documents.ask_for_many(context, asker, kind, options, items, callback_url=url)
+                return see_other(".batch", batch_id=batch_id)
             except Refused as error:
                 form.wrong(FIELDS.get(error.field, error.field) or "text", str(error))
         return _list(context, form), 422

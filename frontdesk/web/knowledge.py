@@ -4,10 +4,10 @@ from flask import Blueprint, abort, render_template, request
 
 from frontdesk.errors import FetchError
 from frontdesk.fetch import LONGEST_URL
-from frontdesk.flows import extraction, knowledge as flow, retrieval
+from frontdesk.flows import extraction, knowledge as flow, reindexing, retrieval
 from frontdesk.flows.context import Context
 from frontdesk.flows.extraction import Unreadable
-from frontdesk.store import clients, embeddings, knowledge, vectors
+from frontdesk.store import clients, embeddings, knowledge, knowledge_pages as web_pages, vectors
 from frontdesk.web import access, errors
 from frontdesk.web.forms import Form
 from frontdesk.web.pages import flash, see_other
@@ -73,6 +73,12 @@ def knowledge_pages(context: Context) -> Blueprint:
     @pages.post("/knowledge/<int:document_id>/again")
     def read_again(document_id: int):
         flow.read_again(context, _known(context, document_id).id)
+        return see_other(".one", document_id=document_id)
+
+    @pages.post("/knowledge/<int:document_id>/check")
+    def check_page(document_id: int):
+        reindexing.look_now(context, _known(context, document_id))
+        flash("Its address is being looked at. If it says something else by now, that becomes a new version.", "success")
         return see_other(".one", document_id=document_id)
 
     @pages.post("/knowledge/<int:document_id>/remove")
@@ -150,7 +156,7 @@ def _list(context: Context, client_id: int, form: Form) -> str:
     return render_template(
         "desk/knowledge.html", client_id=client_id, names=clients.names(context.db), form=form, query=query, found=found,
         documents=[(each, _standing(context, each)) for each in knowledge.of_client(context.db, client_id)],
-        meaning=_meaning(context), kinds=",".join(extraction.KINDS),
+        meaning=_meaning(context), kinds=",".join(extraction.KINDS), gone=web_pages.gone(context.db, client_id),
     )  # fmt: skip
 
 
@@ -168,7 +174,7 @@ def _document(context: Context, document: knowledge.Document, form: Form) -> str
         "desk/knowledge_document.html", document=document, standing=_standing(context, document), form=form,
         sections=sections[:SECTIONS_SHOWN], start=start, more=start + SECTIONS_SHOWN if len(sections) > SECTIONS_SHOWN else None,
         before=max(0, start - SECTIONS_SHOWN) if start else None, client=dict(clients.names(context.db))[document.client_id],
-        kinds=",".join(extraction.KINDS), meaning=_meaning(context),
+        kinds=",".join(extraction.KINDS), meaning=_meaning(context), page=web_pages.get(context.db, document.id),
     )  # fmt: skip
 
 

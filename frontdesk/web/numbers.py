@@ -2,7 +2,8 @@
 
 from flask import Blueprint, abort, render_template, request
 
-from frontdesk.flows import diagnosis
+from frontdesk.channels import wati_account
+from frontdesk.flows import diagnosis, webhook_address
 from frontdesk.flows.context import Context
 from frontdesk.store import clients, numbers, outbox, widgets
 from frontdesk.store.database import transaction
@@ -12,6 +13,15 @@ from frontdesk.web.pages import flash, see_other, wants_fragment
 
 # Meta's highest throughput tier.
 MOST_PER_SECOND = 1000
+# Before anybody says otherwise: Meta's usual tier, and WATI's smallest plan (30 calls in 10 seconds).
+USUAL_PER_SECOND = {"cloud": "80", "wati": "3"}
+WATI_EVENTS = (
+    "Message Received",
+    "Session Message Sent v2",
+    "Sent Message is DELIVERED v2",
+    "Sent Message is READ v2",
+    "Session Message Failed",
+)
 
 
 def number_pages(context: Context) -> Blueprint:
@@ -19,35 +29,42 @@ def number_pages(context: Context) -> Blueprint:
 
     @pages.get("/numbers/new")
     def new():
+        channel = request.args.get("channel", "cloud")
         form = Form(
-            external_id=request.args.get("phone_number_id", ""), client=request.args.get("client", ""), messages_per_second="80"
+            external_id=request.args.get("phone_number_id", ""),
+            client=request.args.get("client", ""),
+            messages_per_second=USUAL_PER_SECOND.get(channel, ""),
         )
-        return _new_page(context, form)
+        return _new_page(context, form, channel)
 
     @pages.post("/numbers")
     def add():
-        form = Form()
-        external_id, token = form.digits("external_id", "The phone number id"), _token(form)
+        form, channel = Form(), request.form.get("channel", "cloud")
+        if channel not in USUAL_PER_SECOND:
+            abort(404, "There is no such channel.")
+        where, token = _where(context, form, channel), _token(form)
         values = _read(context, form)
-        if form and numbers.find(context.db, "cloud", external_id):
-            form.wrong("external_id", "This number is here already.")
+        if form and numbers.find(context.db, channel, where["external_id"]):
+            form.wrong("endpoint" if channel == "wati" else "external_id", "This number is here already.")
         if not form:
-            return _new_page(context, form), 422
+            return _new_page(context, form, channel), 422
         with transaction(context.db) as db:
             number_id = numbers.put(
                 db,
                 context.settings,
                 client_id=values["client_id"],
-                channel="cloud",
-                external_id=external_id,
+                channel=channel,
+                **where,
                 access_token=token,
+                webhook_key=webhook_address.new_key() if channel == "wati" else None,
                 account_id=values["account_id"],
                 display_phone=values["display_phone"],
                 now=context.now(),
             )
             numbers.change(db, number_id, **values)
-        with context.ringing():
-            context.queues.refresh_templates()
+        if channel == "cloud":
+            with context.ringing():
+                context.queues.refresh_templates()
         flash("The number is there. Test it next.", "success")
         return see_other(".show", number_id=number_id)
 
@@ -59,14 +76,18 @@ def number_pages(context: Context) -> Blueprint:
 
     @pages.post("/numbers/<int:number_id>")
     def save(number_id: int):
-        _known(context, number_id)
+        number = _known(context, number_id)
         form = Form()
-        values = _read(context, form)
-        token = request.form.get("access_token", "").strip()
+        where = _where(context, form, "wati") if number.channel == "wati" else None
+        values, token = _read(context, form), _typed_token()
+        if form and where and (other := numbers.find(context.db, "wati", where["external_id"])) and other.id != number_id:
+            form.wrong("endpoint", "Another number here has it.")
         if not form:
             return _number_page(context, number_id, form), 422
         with transaction(context.db) as db:
             numbers.change(db, number_id, **values)
+            if where:
+                numbers.relocate(db, number_id, **where)
             if token:
                 numbers.set_token(db, context.settings, number_id, token)
         with context.ringing():
@@ -92,11 +113,20 @@ def number_pages(context: Context) -> Blueprint:
 
     @pages.post("/numbers/<int:number_id>/test")
     def test(number_id: int):
-        """Asks Graph while the browser waits: two calls of ten seconds at most."""
-        findings = list(diagnosis.cloud_number(context.settings, _known(context, number_id)))
+        """Asks the provider while the browser waits: two calls of ten seconds at most."""
+        findings = diagnosis.number_findings(context.settings, _known(context, number_id))
         if wants_fragment():
             return render_template("desk/_number_test.html", findings=findings)
         return _number_page(context, number_id, findings=findings)
+
+    @pages.post("/numbers/<int:number_id>/address")
+    def address(number_id: int):
+        """A new address for its webhooks: for one that came into the wrong hands."""
+        if _known(context, number_id).webhook_key is None:
+            abort(404, "This number has no address of its own.")
+        numbers.move(context.db, number_id, webhook_address.new_key())
+        flash("The old address is refused from now on. Copy the new one into WATI.", "warning")
+        return see_other(".show", number_id=number_id)
 
     return pages
 
@@ -107,11 +137,32 @@ def _known(context: Context, number_id: int) -> numbers.Number:
     return numbers.get(context.db, number_id)
 
 
+def _typed_token() -> str:
+    """WATI shows its tokens with the word in front."""
+    return request.form.get("access_token", "").strip().removeprefix("Bearer ").strip()
+
+
 def _token(form: Form) -> str:
-    token = request.form.get("access_token", "").strip()
+    token = _typed_token()
     if not token:
         form.wrong("access_token", "The access token is missing.")
     return token
+
+
+def _where(context: Context, form: Form, channel: str) -> dict:
+    """What the provider knows the number by."""
+    if channel == "cloud":
+        return {"external_id": form.digits("external_id", "The phone number id")}
+    typed = form.text("endpoint", "The API endpoint", most=200)
+    phone = form.values["channel_phone"] = request.form.get("channel_phone", "").strip()
+    if phone and not (phone.lstrip("+").isascii() and phone.lstrip("+").isdigit()):
+        form.wrong("channel_phone", "The phone number is digits, with the country code.")
+    try:
+        found = wati_account.endpoint(typed, anywhere=context.settings.fetch_private_addresses)
+    except wati_account.BadEndpoint as error:
+        form.wrong("endpoint", str(error))
+        return {"external_id": "", "base_url": ""}
+    return {"external_id": "/".join(filter(None, (found.account, phone.lstrip("+")))), "base_url": found.base_url}
 
 
 def _read(context: Context, form: Form) -> dict:
@@ -128,8 +179,9 @@ def _read(context: Context, form: Form) -> dict:
     }
 
 
-def _new_page(context: Context, form: Form) -> str:
-    return render_template("desk/number_new.html", form=form, clients=_choices(context))
+def _new_page(context: Context, form: Form, channel: str) -> str:
+    template = "desk/number_new_wati.html" if channel == "wati" else "desk/number_new.html"
+    return render_template(template, form=form, clients=_choices(context), client=form.values.get("client", ""))
 
 
 def _choices(context: Context) -> list[tuple[str, str]]:
@@ -143,15 +195,22 @@ def _number_page(context: Context, number_id: int, form: Form | None = None, fin
         account_id=number.account_id or "",
         display_phone=number.display_phone or "",
         messages_per_second=f"{number.messages_per_second:g}",
+        endpoint=number.base_url or "",
+        channel_phone=number.external_id.partition("/")[2],
     )
+    here = request.url_root.rstrip("/")
+    passkey = webhook_address.secret(context.settings, number) if number.webhook_key else None
     return render_template(
-        "desk/number.html",
+        "desk/number_wati.html" if number.channel == "wati" else "desk/number.html",
         number=number,
         form=form,
         findings=findings,
         clients=_choices(context),
         waiting=numbers.waiting(context.db, number_id),
-        callback_url=request.url_root.rstrip("/") + webhook.PATH,
+        callback_url=here + (f"{webhook.WATI_PATH}/{passkey}" if passkey else webhook.PATH),
+        passkey_url=here + webhook.WATI_PATH,
+        passkey=passkey,
+        events=WATI_EVENTS,
         verify_token=context.settings.verify_token,
         mend=diagnosis.mend_of_stop(number),
     )

@@ -6,10 +6,10 @@ from datetime import datetime
 from flask import Blueprint, render_template, request
 
 from frontdesk import queues
-from frontdesk.flows import hours, mends
+from frontdesk.flows import digest_days, hours, mends
 from frontdesk.flows.context import Context
 from frontdesk.histogram import Histogram, added, percentile
-from frontdesk.store import clients, dead_letters, documents, inbox, measures, models, numbers
+from frontdesk.store import clients, dead_letters, digests, documents, inbox, measures, models, numbers
 from frontdesk.store.measures import Counted
 from frontdesk.web import access
 from frontdesk.web.inbox import if_changed
@@ -64,12 +64,18 @@ def _values(context: Context) -> dict:
         "spans": SPANS,
         "client_id": client_id,
         "clients": clients.names(context.db),
+        **_digest(context, client_id),
         "now": _now(context, client_id),
         "total": total,
         "split": _split(total),
         "failures": _failures(total),
         "plots": _plots(span, counted) + _plots_of_redis(context, span, begin, end),
     }
+
+
+def _digest(context: Context, client_id: int | None) -> dict:
+    newest = next(iter(digests.newest(context.db, client_id)), None)
+    return {"digest": newest, "digest_day": digest_days.in_words(newest.day) if newest else ""}
 
 
 def _now(context: Context, client_id: int | None) -> dict:

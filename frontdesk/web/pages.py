@@ -32,14 +32,17 @@ NAVIGATION = [
     Entry("overview", "Overview", "/overview", "chart"),
     Entry("templates", "Templates", "/templates", "file"),
     Entry("schedules", "Schedules", "/schedules", "calendar"),
+    Entry("digests", "Digests", "/digests", "clock"),
     Entry("clients", "Clients", "/clients", "store", owner=True),
     Entry("knowledge", "Knowledge", "/knowledge", "note", owner=True),
+    Entry("replays", "Replays", "/replays", "refresh", owner=True),
     Entry("audiences", "Audiences", "/audiences", "list", owner=True),
     Entry("broadcasts", "Broadcasts", "/broadcasts", "send", owner=True),
     Entry("dead-letters", "Dead letters", "/dead-letters", "undelivered", owner=True),
     Entry("documents", "Documents", "/documents", "copy", owner=True),
     Entry("users", "Users", "/users", "people", owner=True),
     Entry("tokens", "API tokens", "/tokens", "key", owner=True),
+    Entry("callbacks", "Callbacks", "/callbacks", "link", owner=True),
     Entry("queues", "Queues", "/rq", "queue", owner=True),
 ]
 

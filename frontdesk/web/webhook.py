@@ -11,11 +11,13 @@ import json
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.wsgi import get_input_stream
 
+from frontdesk.flows import webhook_address
 from frontdesk.queues import Acknowledgements, Inbox, Queues, RedisError
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,7 @@ KEPT_THREADS = 2
 LONGEST_WAIT_SECONDS = 0.25  # in which the one who waits holds a thread that a webhook could have
 
 PATH = "/webhooks/whatsapp"
+WATI_PATH = "/webhooks/wati"  # with the number's secret behind it, or as the body's `passkey`
 PROBES = ("/health", "/ready")  # they must also answer while the desk is busy
 
 # Meta's largest webhook is 3 MB; a 413 is sent again for days, so the limit is above it.
@@ -39,15 +42,16 @@ class Refused(Exception):
 
 
 class WebhookDoor:
-    """Takes POSTs to PATH; every other request goes on to `rest`, the Flask application.
+    """Takes POSTs to PATH and WATI_PATH; every other request goes on to `rest`, the Flask application.
 
-    `threads`: of this process. Pages never hold the last two of them, so a slow page keeps no webhook waiting.
+    `address_key`: addresses with a secret in them were made with it. `threads`: of this process. Pages never hold the last two of them, so a slow page keeps no webhook waiting.
     """
 
     def __init__(
         self,
         rest: Callable,
         app_secrets: Sequence[str],
+        address_key: bytes,
         inbox: Inbox,
         work: Queues,
         acknowledgements: Acknowledgements,
@@ -55,15 +59,16 @@ class WebhookDoor:
     ):
         self.rest = rest
         self.acknowledgements = acknowledgements
-        self.keys = [secret.encode() for secret in app_secrets]
+        self.keys, self.address_key = [secret.encode() for secret in app_secrets], address_key
         self.inbox, self.work = inbox, work
         self.places = threading.BoundedSemaphore(max(1, threads - KEPT_THREADS))
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
-        if environ["PATH_INFO"] != PATH or environ["REQUEST_METHOD"] != "POST":
+        verify = self.verifier(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "POST" else None
+        if verify is None:
             return self.pass_on(environ, start_response)
         try:
-            self.receive(environ)
+            self.receive(environ, verify)
         except Refused as refused:
             return _error(start_response, refused)
         except Exception:
@@ -83,9 +88,15 @@ class WebhookDoor:
         finally:
             self.places.release()
 
-    def receive(self, environ: dict) -> None:
-        """Keep one webhook. Raises Refused: nothing was kept."""
-        begun = time.perf_counter()
+    def verifier(self, path: str) -> Callable[[dict], tuple[str, bytes]] | None:
+        """What proves a webhook to this path: the channel it is for and its body. None: no webhooks come here."""
+        if path == PATH:
+            return self.signed
+        if path == WATI_PATH:
+            return self.with_passkey
+        return self.addressed if path.startswith(f"{WATI_PATH}/") else None
+
+    def signed(self, environ: dict) -> tuple[str, bytes]:
         signature = environ.get("HTTP_X_HUB_SIGNATURE_256", "")
         if not signature:
             raise Refused("401 Unauthorized", "unsigned", "The header X-Hub-Signature-256 is missing.")
@@ -93,9 +104,32 @@ class WebhookDoor:
         if not is_signed(body, signature, self.keys):
             message = "The signature was not made with an app secret known here."
             raise Refused("403 Forbidden", "wrong_signature", message)
+        return "cloud", body
+
+    def addressed(self, environ: dict) -> tuple[str, bytes]:
+        whose = webhook_address.proven(self.address_key, environ["PATH_INFO"].removeprefix(f"{WATI_PATH}/"))
+        if whose is None:
+            raise Refused("403 Forbidden", "wrong_address", "No number here has this address: copy it from the number's page.")
+        return f"wati/{whose}", _body(environ)
+
+    def with_passkey(self, environ: dict) -> tuple[str, bytes]:
+        """The passkey is not kept. Where a body has no id it gets one here: it is one message, whenever it is read."""
+        body = _object(_body(environ))
+        passkey = body.pop("passkey", None)
+        whose = webhook_address.proven(self.address_key, passkey) if isinstance(passkey, str) else None
+        if whose is None:
+            raise Refused("403 Forbidden", "wrong_passkey", "The passkey is no number's here: copy it from the number's page.")
+        if not any(body.get(name) for name in ("whatsappMessageId", "id", "localMessageId")):
+            body["id"] = f"passkey-{uuid.uuid4().hex}"
+        return f"wati/{whose}", json.dumps(body).encode()
+
+    def receive(self, environ: dict, verify: Callable[[dict], tuple[str, bytes]]) -> None:
+        """Keep one webhook. Raises Refused: nothing was kept."""
+        begun = time.perf_counter()
+        channel, body = verify(environ)
         now = time.time()
         try:
-            if self.inbox.put("cloud", body, now):
+            if self.inbox.put(channel, body, now):
                 self.work.drain()
         except RedisError as error:
             log.error("webhook refused, Redis did not take it: %s", type(error).__name__)
@@ -113,6 +147,16 @@ def _body(environ: dict) -> bytes:
         raise Refused("413 Request Entity Too Large", "request_entity_too_large", message) from None
     except (ClientDisconnected, OSError):
         raise Refused("400 Bad Request", "incomplete", "The body ended early.") from None
+
+
+def _object(body: bytes) -> dict:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Refused("400 Bad Request", "not_an_object", "The body is no JSON object.")
+    return found
 
 
 def is_signed(body: bytes, signature: str, keys: Sequence[bytes]) -> bool:

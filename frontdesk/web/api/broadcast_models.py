@@ -141,22 +141,3 @@ class Recipient(BaseModel):
 class Recipients(BaseModel):
     items: list[Recipient]
     next_cursor: int | None
-
-
-class Audience(BaseModel):
-    """A list of recipients, as the desk has it. `columns`: what variables can be taken from. Only a ready one can be written to."""
-
-    audience_id: int
-    client_id: int
-    name: str
-    state: Literal["wanted", "reading", "ready", "failed"]
-    problem: str
-    recipients: int
-    left_out: int
-    columns: list[str]
-    created_at: float
-
-
-class Audiences(BaseModel):
-    items: list[Audience]
-    next_cursor: int | None

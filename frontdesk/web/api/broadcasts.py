@@ -1,11 +1,9 @@
-"""Broadcasts: made, started, paused, watched; and the audiences they go to."""
+"""Broadcasts: made, started, paused, watched."""
 
-from frontdesk import fetch
-from frontdesk.errors import FetchRefused
-from frontdesk.flows import broadcasts as control, mends
+from frontdesk.flows import broadcasts as control, callbacks, mends, reach
 from frontdesk.flows.broadcasts import CannotBroadcast, Wanted
 from frontdesk.flows.refusals import Refused
-from frontdesk.store import audiences, broadcasts
+from frontdesk.store import broadcasts
 from frontdesk.store.broadcasts import Broadcast
 from frontdesk.web.api import broadcast_models as models
 from frontdesk.web.api.models import Failure, Page
@@ -16,6 +14,7 @@ STATUS = {"not_found": 404, "wrong_state": 409, "not_ready": 409}
 
 def _make(call: Call) -> models.Broadcast:
     context, wanted = call.context, _wanted(call.given)
+    callbacks.check(context, wanted.callback_url)
 
     def make(db) -> models.Broadcast:
         try:
@@ -26,12 +25,16 @@ def _make(call: Call) -> models.Broadcast:
     return once(call, wanted, models.Broadcast, make)
 
 
+def _alter(call: Call) -> models.Broadcast:
+    callbacks.check(call.context, call.given.callback_url)
+    try:
+        control.change(call.context, _known(call).id, _wanted(call.given), client_id=call.token.client_id)
+    except CannotBroadcast as error:
+        raise _refused(error) from None
+    return _shown(call, _known(call))
+
+
 def _wanted(given: models.MakeBroadcast) -> Wanted:
-    if given.callback_url is not None:
-        try:
-            fetch.check(given.callback_url)
-        except FetchRefused as error:
-            raise Refused(422, "bad_url", str(error), "callback_url") from None
     values = given.model_dump(exclude={"variables", "quiet_from", "quiet_until"})
     variables = {name: source.model_dump(exclude_none=True) for name, source in given.variables.items()}
     return Wanted(**values, variables=variables, quiet_from=_minutes(given.quiet_from), quiet_until=_minutes(given.quiet_until))
@@ -63,7 +66,7 @@ def _broadcast(call: Call) -> models.BroadcastInDepth:
         failures=[models.FailureCount(**_failure(row).model_dump(), count=row["count"]) for row in broadcasts.failures(db, found.id)],
         skips=[models.Counted(cause=sound(cause), count=count) for cause, count in broadcasts.skips(db, found.id).items()],
         expected_seconds=control.estimate_seconds(call.context, found),
-        warning=control.reach_warning(found, None),
+        warning=reach.warning(call.context, found),
     )
 
 
@@ -151,27 +154,6 @@ def _shown(call: Call, one: Broadcast, *, brief: bool = False) -> models.Broadca
     )
 
 
-def _audiences(call: Call) -> models.Audiences:
-    rows, following = page(
-        call, lambda db, **which: [{"id": one.id, "row": one} for one in audiences.page(db, **which)], client_id=call.token.client_id
-    )
-    return models.Audiences(items=[_audience(row["row"]) for row in rows], next_cursor=following)
-
-
-def _audience(one: audiences.Audience) -> models.Audience:
-    return models.Audience(
-        audience_id=one.id,
-        client_id=one.client_id,
-        name=one.name,
-        state=one.state,
-        problem=one.problem,
-        recipients=one.good,
-        left_out=one.rows - one.good,
-        columns=[sound(name) for name in one.names],
-        created_at=one.created_at,
-    )
-
-
 def _change(verb: str, summary: str, does, given=None) -> Operation:
     return Operation(
         f"{verb}Broadcast", "POST", f"/broadcasts/<broadcast_id>/{verb}", "broadcasts", summary, given, models.Broadcast, 200, does, (404, 409),
@@ -180,7 +162,6 @@ def _change(verb: str, summary: str, does, given=None) -> Operation:
 
 
 OPERATIONS = [
-    Operation("listAudiences", "GET", "/audiences", "broadcasts", "Lists of recipients, oldest first", Page, models.Audiences, 200, _audiences),
     Operation(
         "makeBroadcast", "POST", "/broadcasts", "broadcasts", "A template to everybody of an audience, as a draft", models.MakeBroadcast,
         models.Broadcast, 201, _make, (404, 409), takes_key=True,
@@ -189,6 +170,10 @@ OPERATIONS = [
     Operation(
         "getBroadcast", "GET", "/broadcasts/<broadcast_id>", "broadcasts", "How a broadcast stands", None, models.BroadcastInDepth, 200,
         _broadcast, (404,),
+    ),
+    Operation(
+        "changeBroadcast", "PUT", "/broadcasts/<broadcast_id>", "broadcasts", "All of a broadcast that has not begun", models.MakeBroadcast,
+        models.Broadcast, 200, _alter, (404, 409),
     ),
     _change("start", "Begin, at once or at a time", _start, models.StartBroadcast),
     _change("pause", "Nothing more goes out until it is resumed", _turn(control.pause)),

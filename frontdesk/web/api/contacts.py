@@ -1,7 +1,8 @@
 """People: who they are, and that they want no marketing."""
 
 from frontdesk.flows.refusals import Refused
-from frontdesk.store import contacts, listing, tags
+from frontdesk.store import listing, opt_outs, tags
+from frontdesk.store.database import transaction
 from frontdesk.web.api import models
 from frontdesk.web.api.operation import Call, Operation, page, sound
 
@@ -16,7 +17,8 @@ def _contact(call: Call) -> models.Contact:
 
 
 def _opt_out(call: Call) -> models.Contact:
-    contacts.set_marketing(call.context.db, _known(call)["id"], True, call.context.now())
+    with transaction(call.context.db) as db:
+        opt_outs.put(db, _known(call)["id"], None, call.context.now())
     return _contact(call)
 
 
@@ -44,7 +46,7 @@ def _known(call: Call) -> dict:
 def _as_contact(call: Call, row: dict) -> models.Contact:
     worn = tags.of_contact(call.context.db, row["id"])
     named = {name: sound(value) if isinstance(value, str) else value for name, value in row.items()}
-    return models.Contact(marketing_stopped=named.pop("marketing_stopped_at") is not None, tags=worn, **named)
+    return models.Contact(marketing_stopped=bool(named.pop("marketing_stopped")), tags=worn, **named)
 
 
 OPERATIONS = [

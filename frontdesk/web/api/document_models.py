@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints, model_serializer
 
+from frontdesk.flows.contents import words
 from frontdesk.flows.documents import LARGEST_TEXT_BYTES, MOST_ITEMS
 from frontdesk.web.api.models import In, Task
 
@@ -16,6 +17,7 @@ Model = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.:/-]{0,99}$")
 Bullets = Annotated[int, Field(ge=1, le=10)]
 
 MODEL = Field(None, description="Of the Ollama server; else the one that is set for this installation.")
+CALLBACK = Field(None, description="Told when it is over, by a signed POST: at least once, tried for a day.")
 TEXT = Field(None, description="Either this, or a file (text, PDF, DOCX, HTML) in the field `file` of a form.")
 
 
@@ -25,6 +27,7 @@ class Summarise(In):
     text: DocumentText | None = TEXT
     bullets: Bullets = 3
     model: Model | None = MODEL
+    callback_url: words(2000) | None = CALLBACK
 
 
 class Classify(In):
@@ -33,6 +36,7 @@ class Classify(In):
     text: DocumentText | None = TEXT
     categories: Categories | None = Field(None, description="Your own; else invoice, contract, report, email, other.")
     model: Model | None = MODEL
+    callback_url: words(2000) | None = CALLBACK
 
 
 class Extract(In):
@@ -43,6 +47,7 @@ class Extract(In):
     text: DocumentText | None = TEXT
     schema_: dict[str, Any] = Field(alias="schema", description='A JSON schema (2020-12) of "type": "object", without patterns.')
     model: Model | None = MODEL
+    callback_url: words(2000) | None = CALLBACK
 
 
 class Item(In):
@@ -64,6 +69,7 @@ class MakeBatch(In):
     column: Name | None = Field(None, description="Which column of a CSV holds the text; not needed where it is called text.")
     name_column: Name | None = Field(None, description="Which column of a CSV holds the name; else it is the row's number.")
     model: Model | None = MODEL
+    callback_url: words(2000) | None = CALLBACK
 
 
 class Results(In):

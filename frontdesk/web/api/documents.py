@@ -33,7 +33,7 @@ def _extract(call: Call) -> Queued:
 
 def _queued(call: Call, kind: str, options: dict) -> Queued:
     options = _chosen({**options, "model": call.given.model})
-    task_id = documents.ask(call.context, _asker(call), kind, options, _one_document(call), call.key)
+    task_id = documents.ask(call.context, _asker(call), kind, options, _one_document(call), call.key, call.given.callback_url)
     return Queued(task_id=task_id, check_status=f"/api/v1/tasks/{task_id}")
 
 
@@ -129,7 +129,7 @@ def _make_batch(call: Call) -> models.BatchQueued:
         raise Refused(422, "invalid", "An extraction needs a schema.", "schema")
     options = _chosen({"bullets": given.bullets, "categories": given.categories, "schema": given.schema_, "model": given.model})
     items = _items(call)
-    batch_id = documents.ask_for_many(call.context, _asker(call), given.kind, options, items, call.key)
+    batch_id = documents.ask_for_many(call.context, _asker(call), given.kind, options, items, call.key, given.callback_url)
     return models.BatchQueued(batch_id=batch_id, items=len(items), check_status=f"/api/v1/batches/{batch_id}")
 
 

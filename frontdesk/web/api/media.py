@@ -4,10 +4,10 @@ from frontdesk import fetch
 from frontdesk.errors import FetchRefused, MediaRefused
 from frontdesk.flows import media as keeping, media_types
 from frontdesk.flows.refusals import Refused
-from frontdesk.store import clients, media as rows
+from frontdesk.store import media as rows
 from frontdesk.store.media import Media
 from frontdesk.web.api import models
-from frontdesk.web.api.operation import Call, Operation
+from frontdesk.web.api.operation import Call, Operation, client_of
 
 LARGEST_BODY_BYTES = media_types.MOST_BYTES + 64 * 1024  # a form's own words stand around the file
 
@@ -15,7 +15,7 @@ LARGEST_BODY_BYTES = media_types.MOST_BYTES + 64 * 1024  # a form's own words st
 def _add(call: Call) -> models.Media:
     if (call.given.url is None) == (not call.files):
         raise Refused(422, "invalid", "Send a file in the form's field file, or give a url.", "url")
-    client_id = _client(call)
+    client_id = client_of(call)
     try:
         if call.given.url is not None:
             fetch.check(call.given.url)
@@ -27,21 +27,6 @@ def _add(call: Call) -> models.Media:
     except MediaRefused as error:
         raise Refused(413 if error.code == "too_large" else 422, error.code, str(error), "file") from None
     return _as_media(kept)
-
-
-def _client(call: Call) -> int:
-    if call.token.client_id is not None:
-        if call.given.client_id not in (None, call.token.client_id):
-            raise Refused(404, "not_found", "There is no such client.", "client_id")
-        return call.token.client_id
-    known = [id_ for id_, _ in clients.names(call.context.db)]
-    if call.given.client_id is None and len(known) == 1:
-        return known[0]
-    if call.given.client_id is None:
-        raise Refused(422, "invalid", "Say for which client.", "client_id")
-    if call.given.client_id not in known:
-        raise Refused(404, "not_found", "There is no such client.", "client_id")
-    return call.given.client_id
 
 
 def _one(call: Call) -> models.Media:

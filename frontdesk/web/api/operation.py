@@ -12,7 +12,7 @@ from werkzeug.datastructures import FileStorage
 from frontdesk.flows.refusals import Refused, known_answer
 from frontdesk.flows.contents import Sendable, TextMessage
 from frontdesk.flows.context import Context
-from frontdesk.store import api_tokens, listing
+from frontdesk.store import api_tokens, clients, listing
 from frontdesk.store.api_tokens import ApiToken
 from frontdesk.store.database import transaction
 
@@ -93,6 +93,22 @@ def page(call: Call, read: Callable[..., list[dict]], **which) -> tuple[list[dic
     rows = read(call.context.db, after=call.given.cursor, limit=call.given.limit + 1, **which)
     following = rows[call.given.limit - 1]["id"] if len(rows) > call.given.limit else None
     return rows[: call.given.limit], following
+
+
+def client_of(call: Call) -> int:
+    """Whose the new thing is: the token's client, the one that is named, or the only one there is."""
+    if call.token.client_id is not None:
+        if call.given.client_id not in (None, call.token.client_id):
+            raise Refused(404, "not_found", "There is no such client.", "client_id")
+        return call.token.client_id
+    known = [id_ for id_, _ in clients.names(call.context.db)]
+    if call.given.client_id is None and len(known) == 1:
+        return known[0]
+    if call.given.client_id is None:
+        raise Refused(422, "invalid", "Say for which client.", "client_id")
+    if call.given.client_id not in known:
+        raise Refused(404, "not_found", "There is no such client.", "client_id")
+    return call.given.client_id
 
 
 def known_conversation(call: Call) -> dict:

@@ -1,6 +1,6 @@
 """Every operation of the API: its routes, its checks and its description are made from this table."""
 
-from frontdesk.web.api import broadcasts, contacts, documents, lists, media, schedules, sending, tasks, templates
+from frontdesk.web.api import audiences, broadcasts, callbacks, contacts, documents, lists, media, schedules, sending, tasks, templates
 
 OPERATIONS = [
     *sending.OPERATIONS,
@@ -11,5 +11,7 @@ OPERATIONS = [
     *templates.OPERATIONS,
     *schedules.OPERATIONS,
     *documents.OPERATIONS,
+    *audiences.OPERATIONS,
     *broadcasts.OPERATIONS,
+    *callbacks.OPERATIONS,
 ]

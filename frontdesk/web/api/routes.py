@@ -4,12 +4,14 @@ import json
 import logging
 import re
 import sqlite3
+import uuid
 
 from flask import Flask, Response, g, jsonify, render_template, request
 from pydantic import ValidationError
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, UnsupportedMediaType
 
+from frontdesk import logs
 from frontdesk.flows.refusals import Refused
 from frontdesk.flows.context import Context
 from frontdesk.queues import Rate, RedisError
@@ -26,7 +28,8 @@ log = logging.getLogger(__name__)
 REQUESTS_A_MINUTE, BURST = 600, 100
 USED_EVERY_SECONDS = 60
 
-WRITTEN_AS_JSON = {"categories", "schema", "texts", "items"}
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+WRITTEN_AS_JSON = {"categories", "schema", "texts", "items", "filter"}
 
 
 def make_api(context: Context) -> Flask:
@@ -51,7 +54,21 @@ def make_api(context: Context) -> Flask:
     pages.register_error_handler(HTTPException, _http_error)
     pages.register_error_handler(OverflowError, _no_such_id)
     pages.register_error_handler(Exception, _own_error)
+    pages.before_request(_name_request)
+    pages.after_request(_tell_name)
     return pages
+
+
+def _name_request() -> None:
+    """One id for this request in the log, and with the messages that it queues: the caller's own, or one of ours."""
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    logs.follow(g.request_id)
+
+
+def _tell_name(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.request_id
+    return response
 
 
 def _view(context: Context, one: Operation):
