@@ -18,7 +18,7 @@ STATUSES = ("delivered", "read")
 class WidgetChannel:
     """One instance serves a process; safe to use from many threads."""
 
-    always_tells = False  # a page that was closed tells nothing
+    always_tells = True  # what its row does not say was not shown: sending it again does no harm
 
     def __init__(self, timeout_seconds: float = 0):
         """Nothing is called, so nothing times out."""
