@@ -7,8 +7,9 @@ from functools import cache
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import audience, broadcasting, callbacks, document_reading, document_work, early, embedding, firing, inbound, knowledge, media
-from frontdesk.flows import digests as daily, model_away, reindexing, replaying, reply as replying, sending, suggest as suggesting, sweep as sweeping
+from frontdesk.flows import audience, broadcasting, callbacks, digests as daily, document_reading, document_work, early, embedding, firing, inbound
+from frontdesk.flows import knowledge, media, model_away, question_groups, receiving, reindexing, replaying, reply as replying, sending
+from frontdesk.flows import suggest as suggesting, sweep as sweeping
 from frontdesk.flows import templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
 from frontdesk.store import outbox
@@ -71,6 +72,11 @@ def reindex() -> None:
     reindexing.begin_night(context())
 
 
+def group_questions() -> None:
+    """documents · questions that the documents did not answer are put with those like them."""
+    question_groups.put_together(context())
+
+
 def documents() -> None:
     """documents · what is to be summarised, classified or extracted, an inference at a time, while no customer waits."""
     document_work.serve(context())
@@ -112,6 +118,11 @@ def fetch_media(media_id: int) -> None:
     found = media.fetch(context(), media_id)
     if found and found.state != "wanted":
         context().queues.send(outbox.waiting_for(context().db, media_id))
+
+
+def receive_files() -> None:
+    """bulk · what customers sent besides text is fetched and read."""
+    receiving.serve(context())
 
 
 def broadcasts() -> None:

@@ -1,16 +1,18 @@
 """What documents are found by: words, three letters in a row, meaning, and all of them; beside chromadb with the same model.
 
-    bench/run retrieval.py [--chunks 100000] [--pages 1000] [--only quality speed pdf]
+    bench/run retrieval.py [--chunks 100000] [--pages 1000] [--only quality fit speed pdf]
 
 Quality: bench/retrieval/*.txt, short documents of businesses in three languages, each section followed by questions ("? …") that it
 answers; all languages lie in one index. A hit is a passage of that section. Speed: searches among 100,000 chunks of one client, the
-question's vector given. PDF: 1,000 pages from the upload to the last vector, with the memory of all processes that do it.
+question's vector given. Fit: each business with an index of its own; its own questions and those of the others of its language are put to
+it: what fit.py lets through, and how often the passage that it calls clear is the right one. PDF: 1,000 pages from the upload to the last vector, with the memory of all processes that do it.
 """
 
 import argparse
 import json
 import math
 import random
+import re
 import resource
 import statistics
 import subprocess
@@ -24,9 +26,10 @@ from machine import BENCH, ROOT, heading, redis_server, table
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import chunking, embedding, first_run, knowledge as flow, retrieval
+from frontdesk.flows import chunking, embedding, first_run, fit, knowledge as flow, retrieval
 from frontdesk.flows.context import make
-from frontdesk.store import database, embeddings, knowledge, passages, vectors
+from frontdesk.store import clients, database, embeddings, knowledge, passages, vectors
+from frontdesk.store.messages import Turn
 from tests import made_files
 from tests.standins.ollama import OllamaStandIn
 
@@ -103,8 +106,8 @@ def read_set() -> tuple[dict[str, str], list[tuple[str, str, str, str]]]:
     return documents, questions
 
 
-def put_in(context, name: str, content: bytes, kind: str) -> None:
-    document_id = flow.add(context, CLIENT, name, content, kind=kind)
+def put_in(context, name: str, content: bytes, kind: str, client_id: int = CLIENT) -> None:
+    document_id = flow.add(context, client_id, name, content, kind=kind)
     flow.read_document(context, document_id)
     while knowledge.get(context.db, document_id).embedded_by is None:
         embedding.index_document(context, document_id)
@@ -156,6 +159,60 @@ def figures(way: str, places: list[tuple[str, int]]) -> list:
 
     mrr = statistics.fmean(1 / place if place else 0 for _, place in places)
     return [way, hits(1), hits(5), mrr, *(hits(5, language) for language in ("en", "de", "ja"))]
+
+
+# --- fit -----------------------------------------------------------------------------------------------------------------------
+
+
+def fitting() -> None:
+    documents, questions = read_set()
+    twin, known = Twin(), {}
+
+    def embed(texts: list[str]) -> list[list[float]]:
+        """Each question is put to a dozen businesses."""
+        if new := [text for text in texts if text not in known]:
+            known.update(zip(new, twin.embed(new), strict=True))
+        return [known[text] for text in texts]
+
+    with desk(embed) as context:
+        businesses: dict[str, int] = {}
+        for name, text in documents.items():
+            if business_of(name) not in businesses:
+                businesses[business_of(name)] = clients.add(context.db, f"Client {len(businesses)}: {business_of(name)}", "", 0)
+            put_in(context, name, text.encode(), "markdown", businesses[business_of(name)])
+        for by in ("words alone", "words and vectors"):
+            if by == "words alone":
+                rows = context.db.execute("SELECT * FROM knowledge_serving").fetchall()
+                context.db.execute("DELETE FROM knowledge_serving")
+            else:
+                context.db.executemany("INSERT INTO knowledge_serving VALUES (?, ?)", [tuple(row) for row in rows])
+            heading(f"Fit, {by}: {len(questions)} questions, {len(businesses)} businesses")
+            table(
+                ["language", "own questions with the passage among six", "let through", "questions to other businesses", "held back", "clear", "right", "clear to others"],
+                [fits(context, language, businesses, questions) for language in ("en", "de", "ja")],
+            )
+    twin.process.terminate()
+
+
+def business_of(name: str) -> str:
+    return re.split("[:：]", name)[0]
+
+
+def fits(context, language: str, businesses: dict[str, int], questions) -> list:
+    spoken = {business_of(name) for of, name, _, _ in questions if of == language}
+    found = passed = others = held = clear = right = clear_to_others = 0
+    for _, name, under, question in (each for each in questions if each[0] == language):
+        for business in spoken:
+            shown = retrieval.shown(context, businesses[business], [Turn(1, "in", question)], 1)
+            through, best = fit.good_enough(context.db, question, shown), fit.clear(context, businesses[business], question)
+            if business != business_of(name):
+                others, held, clear_to_others = others + 1, held + (not through), clear_to_others + (best is not None)
+                continue
+            there = any(each.place.startswith(name) and each.place.endswith(under) for each in shown)
+            found, passed = found + there, passed + (there and through)
+            clear += best is not None
+            right += best is not None and best.place.startswith(name) and best.place.endswith(under)
+    return [language, found, passed / found, others, held / others, clear, right, clear_to_others / others]
 
 
 # --- speed ---------------------------------------------------------------------------------------------------------------------
@@ -249,12 +306,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chunks", type=int, default=100_000)
     parser.add_argument("--pages", type=int, default=1_000)
-    parser.add_argument("--only", nargs="+", default=["quality", "speed", "pdf"])
+    parser.add_argument("--only", nargs="+", default=["quality", "fit", "speed", "pdf"])
     given = parser.parse_args()
     if "pdf" in given.only:
         pdf(given.pages)
     if "quality" in given.only:
         quality()
+    if "fit" in given.only:
+        fitting()
     if "speed" in given.only:
         speed(given.chunks)
 

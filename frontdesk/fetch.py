@@ -81,18 +81,21 @@ def fetch(
     *,
     most_bytes: int,
     timeout_seconds: float,
+    headers: Mapping[str, str] | None = None,
     allow_private: bool = False,
     resolve: Resolve = socket.getaddrinfo,
 ) -> Fetched:
     """GETs what is there `into` a file, within `timeout_seconds` in all. After an error `into` may hold a part.
+
+    `headers` may hold secrets: with any, no redirect is followed.
 
     Raises FetchRefused for what will never work and FetchFailed for what may work later.
     """
     with _Watch(timeout_seconds) as watch:
         for _ in range(MOST_REDIRECTS + 1):
             place = _checked(url, allow_private, resolve, watch)
-            with _asked("GET", place, None, HEADERS, watch) as response:
-                leads_to = response.get_redirect_location()
+            with _asked("GET", place, None, {**HEADERS, **(headers or {})}, watch) as response:
+                leads_to = response.get_redirect_location() if headers is None else None
                 if not leads_to:
                     _judge(response.status)
                     size = _copy(response, into, most_bytes, watch)

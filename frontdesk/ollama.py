@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 5
 QUICK_SECONDS = 10  # for what Ollama answers at once, also while it loads or generates
 VERSION_SECONDS = 2
+REMEMBERED_SECONDS = 300
 END_SECONDS = 0.1
 THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
 THOUGHTS_BEGUN_IN_THE_TEMPLATE = re.compile(r"\A.*</think>", re.DOTALL | re.IGNORECASE)
@@ -108,6 +109,7 @@ class Ollama:
         self.load_timeout_seconds = load_timeout_seconds
         self.crash_pause_seconds = crash_pause_seconds
         self.trusted_seconds = trusted_seconds
+        self._sees: dict[str, tuple[bool, float]] = {}
         self._made_ready: dict[ModelOptions, float] = {}
         self._loop = Loop(self._client)
 
@@ -122,7 +124,7 @@ class Ollama:
         watch_every_seconds: float = 0.25,
         heard: Callable[[str], None] | None = None,
     ) -> Completion:
-        """The model's answer to `messages` ({"role", "content"}, oldest first, at least one).
+        """The model's answer to `messages` ({"role", "content"}, oldest first, at least one; "images", a list of bytes, where it can see).
 
         `watch` is called from one side thread, never twice at once, until this call ends. Whatever it raises stops the
         generation and comes out of here unchanged, also when the answer was complete meanwhile or failed.
@@ -168,6 +170,14 @@ class Ollama:
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, KeyError, TypeError):
             return None
 
+    def can_see(self, model: str) -> bool:
+        """Whether the model takes pictures. Remembered for a while: only pulling the model anew changes it. Raises the Model… errors."""
+        known, asked_at = self._sees.get(model, (False, float("-inf")))
+        if time.monotonic() - asked_at > REMEMBERED_SECONDS:
+            known = "vision" in (self._ask(lambda client: client.show(model), model).capabilities or [])
+            self._sees[model] = known, time.monotonic()
+        return known
+
     def model_names(self) -> list[str]:
         """The names of the models that are installed. Raises ModelAway."""
         listed = self._ask(lambda client: client.list())
@@ -178,12 +188,12 @@ class Ollama:
         listed = self._ask(lambda client: client.ps())
         return [model.model_dump(mode="json") for model in listed.models]
 
-    def _ask(self, ask: Callable[[Any], Awaitable[Answer]]) -> Answer:
+    def _ask(self, ask: Callable[[Any], Awaitable[Answer]], model: str = "") -> Answer:
         async def attempt(client) -> Answer:
             async with call.charged("answer_seconds", TOO_SLOW.format(QUICK_SECONDS)):
                 return await self._whole(ask(client))
 
-        call = _Call(QUICK_SECONDS, 0, may_retry=False)
+        call = _Call(QUICK_SECONDS, 0, model, may_retry=False)
         return self._loop.run(self._twice(attempt, call))
 
     async def _answer(self, options: ModelOptions, call: "_Call") -> Completion | ModelError:

@@ -10,6 +10,7 @@ import os
 import secrets
 import tempfile
 from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Callable, Mapping
 from urllib.parse import urlsplit
@@ -82,7 +83,7 @@ def _web_address_or_none(raw: str) -> str:
     return _web_address(raw) if raw else ""
 
 
-_web_address_or_none.wants = "an address such as https://key@example.com/1, or nothing"
+_web_address_or_none.wants = "an address such as https://example.com, or nothing"
 
 
 def _ollama_address(raw: str) -> str:
@@ -217,7 +218,21 @@ class Settings:
     graph_version: str = _setting("v25.0", _version, "Version of the Graph API.")
     graph_timeout_seconds: float = _setting("20", _number(0.1, 120), "How long one call to the Graph API may take.")
 
-    media_keep_days: int = _setting("90", _whole(1, 3650), "Files for sending that nobody used for so many days are deleted.")
+    media_keep_days: int = _setting("90", _whole(1, 3650), "Files, sent or received, that nobody used for so many days are deleted.")
+    file_wait_seconds: float = _setting(
+        "60", _number(0, 600), "So long an answer waits for the customer's files to be fetched and read; then it is given without them."
+    )
+    transcription_url: str = _setting(
+        "",
+        _web_address_or_none,
+        "A server with OpenAI's `/v1/audio/transcriptions`, such as speaches or whisper.cpp: voice messages become text. Empty: none.",
+    )
+    transcription_model: str = _setting("whisper-1", _text, "The model that server is asked for.")
+    transcription_token: str = _setting("", _text, "Sent to that server as `Authorization: Bearer …`. Empty: nothing is.", secret=True)
+    transcription_timeout_seconds: float = _setting("45", _number(0.1, 600), "How long the transcription of one message may take.")
+    whisper_model: str = _setting(
+        "", _text, "Without a server: folder of a model for faster-whisper, which is installed beside Frontdesk (see README). Empty: none."
+    )
     fetch_private_addresses: bool = _setting(
         "no",
         _yes_or_no,
@@ -434,5 +449,14 @@ def _check_together(settings: Settings) -> None:
         )
     if settings.development and settings.simulator_port == settings.web_port:
         raise SettingsError("SIMULATOR_PORT", f"{settings.simulator_port}, as WEB_PORT is", "a port of its own")
+    if settings.whisper_model and not settings.transcription_url:
+        _check_whisper(settings.whisper_model)
     if not settings.development and not settings.whatsapp_app_secrets:
         raise SettingsError("WHATSAPP_APP_SECRETS", "empty", "the app secret of your Meta app (App settings > Basic)")
+
+
+def _check_whisper(folder: str) -> None:
+    if find_spec("faster_whisper") is None:
+        raise SettingsError("WHISPER_MODEL", "set", "the package: .venv/bin/pip install faster-whisper")
+    if not Path(folder).is_dir():
+        raise SettingsError("WHISPER_MODEL", repr(folder), "the folder of a model that was converted for faster-whisper")

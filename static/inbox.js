@@ -211,11 +211,16 @@
   document.addEventListener("htmx:afterSettle", (event) => {
     const id = event.detail.elt?.id || event.target.id;
     if (id === "list") showUnread();
-    if (id === "recent" || id === "older" || event.target.closest?.("#scroll")) { showDays(); follow(); showFound(); }
+    if (id === "recent" || id === "older" || event.target.closest?.("#scroll")) { showDays(); follow(); showFound(); showControls(); }
     if (id === "composer") sent();
     const results = $("results");
     if (results) results.parentElement.classList.toggle("searching", !!results.textContent.trim());
   });
+
+  // A player that plays on is moved into the new lines, and Chromium then no longer draws its buttons.
+  function showControls() {
+    for (const player of scroll.querySelectorAll("[hx-preserve]")) { player.controls = false; player.controls = true; }
+  }
 
   function sent() {
     const refused = document.querySelector("#composer .error");

@@ -8,6 +8,7 @@ Every process runs under bin/keep, as the Procfile has it, so one that is killed
 """
 
 import base64
+import mimetypes
 import os
 import signal
 import socket
@@ -225,6 +226,12 @@ class Simulator:
     def customer_writes(self, sender: str, text: str, **fields) -> dict:
         """`sender`: a phone number. Returns what the simulator says of the message, its wamid under "id"."""
         return self._call("POST", "messages", json={"from": sender, "type": "text", "text": text, **fields})
+
+    def customer_sends(self, sender: str, path: Path, type: str = "", caption: str = "", **fields) -> dict:
+        """A file, as this type of message: image, voice, audio, video, document, sticker; '' by the file's own."""
+        mime_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        form = {"from": sender, "type": type, "caption": caption, **fields}
+        return self._call("POST", "files", files={"file": (path.name, path.read_bytes(), mime_type)}, data=form)
 
     def posts(self, body: bytes, **options) -> dict:
         """A raw webhook body, signed. Returns the status codes under "statuses"."""

@@ -29,17 +29,18 @@ class Contract:
     `number(db, settings, url)`: a number whose calls go to `url`. `address(number)`: the channel of its inbox entries.
     `text(words, id, at)`, `status(name, external_id, callback_data)`, `failed(external_id, callback_data)` and `own(words, id)` are
     webhook bodies; `own` is what the business wrote elsewhere. `taken(id)` answers a call; `refusals` are answers and what they become;
-    `cannot_carry`: what it refuses without a call.
+    `cannot_carry`: what it refuses without a call. Without `own` nobody else can write there, without `status` nothing is told of what
+    was sent, without `taken` it calls nobody: what a channel has not is not asked of it.
     """
 
     number: Callable
     address: Callable
     text: Callable
-    status: Callable
-    failed: Callable
-    own: Callable
-    taken: Callable[[str], Turn]
-    refusals: tuple[tuple[Turn, type], ...]
+    status: Callable | None = None
+    failed: Callable | None = None
+    own: Callable | None = None
+    taken: Callable[[str], Turn] | None = None
+    refusals: tuple[tuple[Turn, type], ...] = ()
     cannot_carry: tuple[Content, ...] = ()
 
 
@@ -109,8 +110,16 @@ def kind(request, monkeypatch):
 
 
 @pytest.fixture
-def contract(kind):
-    return CHANNELS[kind]
+def contract(kind, request):
+    contract = CHANNELS[kind]
+    for mark in request.node.iter_markers("wants"):
+        for part in mark.args:
+            if not getattr(contract, part):
+                pytest.skip(f"{kind} has no {part}")
+    return contract
+
+
+wants = pytest.mark.wants
 
 
 @pytest.fixture
@@ -185,6 +194,7 @@ def test_a_customers_message_opens_the_24_hours_and_waits_for_an_answer(receive,
     assert conversation == {"state": "bot", "window_closes_at": real.now() + 24 * 3600, "waiting_since": real.now()}
 
 
+@wants("own")
 def test_what_the_business_wrote_elsewhere_is_never_answered_and_pauses_the_bot(receive, contract, real, conversation):
     receive(contract.own("Karl here.", "own.1"), contract.own("Karl here.", "own.1"))
     found = rows(real.db, "SELECT direction, text, state FROM messages WHERE id > 1")
@@ -209,6 +219,7 @@ def test_parse_never_raises(kind):
 # --- what goes out ----------------------------------------------------------------------------------------------------------
 
 
+@wants("taken")
 def test_parts_of_an_answer_go_out_in_order_each_by_one_call(queue, contract, server, real):
     server.turns = [contract.taken("out.1"), contract.taken("out.2"), contract.taken("out.3")]
     assert queue("one", "two", "three") == 3
@@ -216,6 +227,7 @@ def test_parts_of_an_answer_go_out_in_order_each_by_one_call(queue, contract, se
     assert rows(real.db, "SELECT external_id FROM messages WHERE direction = 'out' ORDER BY id") == [{"external_id": f"out.{n}"} for n in (1, 2, 3)]
 
 
+@wants("taken")
 def test_each_call_names_its_message_and_attempt(queue, contract, server, real):
     server.turns = [contract.taken("out.1")]
     queue("one")
@@ -223,6 +235,7 @@ def test_each_call_names_its_message_and_attempt(queue, contract, server, real):
     assert out(real)[0]["callback"] in request.line + request.body.decode()
 
 
+@wants("taken", "status")
 def test_statuses_only_go_forward(queue, receive, contract, server, real):
     server.turns = [contract.taken("out.1")]
     queue("one")
@@ -232,6 +245,7 @@ def test_statuses_only_go_forward(queue, receive, contract, server, real):
     assert rows(real.db, "SELECT COUNT(*) AS n FROM messages") == [{"n": 2}], "and none of them is a message"
 
 
+@wants("taken", "status")
 def test_a_status_that_comes_before_the_calls_answer_counts(queue, receive, contract, server, real):
     receive(contract.status("delivered", "out.1", None))
     server.turns = [contract.taken("out.1")]
@@ -239,6 +253,7 @@ def test_a_status_that_comes_before_the_calls_answer_counts(queue, receive, cont
     assert out(real)[0]["state"] == "delivered"
 
 
+@wants("taken", "failed")
 def test_a_failed_status_is_judged_as_a_refused_call(queue, receive, contract, server, real):
     server.turns = [contract.taken("out.1")]
     queue("one")
@@ -246,6 +261,7 @@ def test_a_failed_status_is_judged_as_a_refused_call(queue, receive, contract, s
     assert (out(real)[0]["state"], out(real)[0]["error_code"]) == ("failed", 131026)
 
 
+@wants("taken", "status")
 def test_a_lost_answer_is_parked_and_proven_by_a_status_that_carries_our_id(queue, receive, contract, server, real):
     server.turns = [cut]
     queue("one")
@@ -256,12 +272,14 @@ def test_a_lost_answer_is_parked_and_proven_by_a_status_that_carries_our_id(queu
     assert out(real)[0]["state"] == "delivered" and len(server.requests) == 1
 
 
-def test_silence_is_a_lost_answer_too(queue, server, real):
+@wants("taken")
+def test_silence_is_a_lost_answer_too(queue, contract, server, real):
     server.turns = [server.silence]
     queue("one")
     assert out(real)[0]["state"] == "unknown"
 
 
+@wants("taken")
 def test_without_proof_it_goes_out_once_more_where_silence_means_something(queue, contract, server, real, number, conversation):
     numbers.tells(real.db, number.id, real.now())
     server.turns = [cut, contract.taken("out.1")]
@@ -272,6 +290,7 @@ def test_without_proof_it_goes_out_once_more_where_silence_means_something(queue
     assert out(real)[0]["state"] == "sent" and len(server.requests) == 2
 
 
+@wants("refusals")
 def test_each_kind_of_refusal_becomes_its_error(kind, contract, number, server, settings):
     seen = set()
     for turn, error in contract.refusals:
@@ -283,13 +302,15 @@ def test_each_kind_of_refusal_becomes_its_error(kind, contract, number, server, 
     assert seen == {errors.WindowClosed, errors.Permanent, errors.Throttled, errors.Temporary, errors.NumberStopped, errors.Unknown}
 
 
+@wants("taken")
 def test_nobody_there_is_temporary_for_nothing_was_sent(kind, contract, number, settings):
     sender = dataclasses.replace(numbers.sender(number, settings), base_url="http://127.0.0.1:9")
     with pytest.raises(errors.Temporary):
         channel_class(kind)(0.5).send(sender, Person(CUSTOMER), Content("text", "one"), callback_data="m.1")
 
 
-def test_a_recipient_without_any_address_is_refused_without_a_call(kind, number, server, settings):
+@wants("taken")
+def test_a_recipient_without_any_address_is_refused_without_a_call(kind, contract, number, server, settings):
     with pytest.raises(errors.Permanent):
         channel_class(kind)(0.5).send(numbers.sender(number, settings), Person(name="Zoë"), Content("text", "one"), callback_data="m.1")
     assert server.requests == []

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from frontdesk.flows import model_away, prompt, reply, sweep
+from frontdesk.flows import grounding, model_away, prompt, reply, sweep
 from frontdesk.flows.inbound import drain
 from frontdesk.ollama import ModelOptions, Ollama
 from frontdesk.store import conversations, models
@@ -239,7 +239,7 @@ def test_an_empty_answer_is_never_sent_and_a_person_is_asked_in_the_end(context,
 
 
 def test_a_fault_of_our_own_ends_with_a_person_not_in_a_circle(context, model, clock, monkeypatch):
-    monkeypatch.setattr(reply, "whatsapp_text", lambda text: 1 / 0)
+    monkeypatch.setattr(grounding, "whatsapp_text", lambda text: 1 / 0)
     customer_writes(context, "Hi")
     for _ in range(3):
         answer(context)

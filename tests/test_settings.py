@@ -69,6 +69,9 @@ WRONG = {
     "EARLY_START": "perhaps",
     "FETCH_PRIVATE_ADDRESSES": "some",
     "MEDIA_KEEP_DAYS": "0",
+    "FILE_WAIT_SECONDS": "601",
+    "TRANSCRIPTION_URL": "ftp://speech.example",
+    "TRANSCRIPTION_TIMEOUT_SECONDS": "0",
     "SEND_RETRY_SECONDS": "10,,60",
     "UNKNOWN_WAIT_SECONDS": "0",
     "LEASE_SECONDS": "1",
@@ -77,7 +80,8 @@ WRONG = {
     "BACKUP_DIR": "~nobody-of-this-name/backups",
     "BACKUP_KEEP": "0",
 }
-TAKES_ANY_TEXT = {"WEB_HOST", "WHATSAPP_APP_SECRETS", "WHATSAPP_VERIFY_TOKEN", "OLLAMA_MODEL", "OLLAMA_EMBED_MODEL", "METRICS_TOKEN"}
+TAKES_ANY_TEXT = {"WEB_HOST", "WHATSAPP_APP_SECRETS", "WHATSAPP_VERIFY_TOKEN", "OLLAMA_MODEL", "OLLAMA_EMBED_MODEL", "METRICS_TOKEN", "TRANSCRIPTION_MODEL",
+                  "TRANSCRIPTION_TOKEN", "WHISPER_MODEL"}  # fmt: skip
 
 
 def test_every_setting_that_can_be_wrong_is_tried_here():
@@ -191,6 +195,15 @@ def test_a_data_folder_too_deep_for_a_socket_gets_a_short_one_of_its_own(tmp_pat
     assert socket_of(deep) == socket_of(deep) != socket_of(deep + "e")
 
 
+def test_a_whisper_model_must_be_a_folder_and_its_package_there(load, tmp_path, monkeypatch):
+    assert "pip install faster-whisper" in str(refusal(load, WHISPER_MODEL=str(tmp_path)))
+    assert load(WHISPER_MODEL=str(tmp_path), TRANSCRIPTION_URL="http://127.0.0.1:9").transcription_url
+    (tmp_path / "faster_whisper.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert load(WHISPER_MODEL=str(tmp_path)).whisper_model == str(tmp_path)
+    assert refusal(load, WHISPER_MODEL="small").key == "WHISPER_MODEL"
+
+
 # --- secrets ------------------------------------------------------------------------------------------------------
 
 SECRETS = {
@@ -199,6 +212,7 @@ SECRETS = {
     "WHATSAPP_VERIFY_TOKEN": "opensesame",
     "REDIS_URL": "redis://:opensesame@10.0.0.1",
     "METRICS_TOKEN": "opensesame",
+    "TRANSCRIPTION_TOKEN": "opensesame",
     "SENTRY_DSN": "https://opensesame@sentry.example/1",
 }
 

@@ -20,6 +20,7 @@ from frontdesk.errors import NumberStopped
 from frontdesk.web.simulator import simulator_pages
 from tests.stack import PYTHON, ROOT, Simulator, free_ports, wait_for
 
+FILES = ROOT / "tests" / "files"
 SECRET = "the simulator's app secret"
 NUMBER = "100000000000001"
 
@@ -325,12 +326,56 @@ def test_a_file_too_large_for_its_kind_of_message_is_refused(simulator):
 def test_a_customer_s_picture_is_a_webhook_with_a_media_id(simulator, receiver):
     client = proxied(simulator.url)
     form = {"file": (io.BytesIO(b"\x89PNG picture"), "cake.png"), "from": "4915112345", "caption": "this one"}
-    assert client.post("/simulator/api/pictures", data=form).status_code == 200
+    assert client.post("/simulator/api/files", data=form).status_code == 200
     [value] = wait_for(receiver.values)
     image = value["messages"][0]["image"]
     assert (value["messages"][0]["type"], image["caption"]) == ("image", "this one")
-    shown = client.get(f"/simulator/api/pictures/{image['id']}")
+    shown = client.get(f"/simulator/api/files/{image['id']}")
     assert (shown.data, shown.mimetype) == (b"\x89PNG picture", "image/png")
+
+
+@pytest.mark.parametrize(
+    ("name", "type", "kind", "content"),
+    [
+        ("voice.ogg", "voice", "audio", {"mime_type": "audio/ogg", "voice": True}),
+        ("voice.ogg", "", "audio", {"mime_type": "audio/ogg", "voice": False}),
+        ("clip.mp4", "", "video", {"mime_type": "video/mp4", "caption": "look"}),
+        ("sticker.webp", "", "sticker", {"mime_type": "image/webp"}),
+        ("picture.jpg", "document", "document", {"mime_type": "image/jpeg", "caption": "look", "filename": "picture.jpg"}),
+    ],
+)
+def test_each_kind_of_file_comes_as_meta_describes_it(simulator, receiver, name, type, kind, content):
+    simulator.customer_sends("4915112345", FILES / name, type, "look")
+    [value] = wait_for(receiver.values)
+    message = value["messages"][0]
+    found = dict(message[message["type"]])
+    assert (message["type"], found.pop("id").isdigit(), len(found.pop("sha256")), found) == (kind, True, 64, content)
+
+
+def fetched(simulator, path: str, token: str = "simulator") -> requests.Response:
+    url = path if path.startswith("http") else f"{simulator.url}{path}"
+    return requests.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+
+
+def test_a_file_is_had_by_its_address_with_the_token_until_that_is_over(simulator, receiver):
+    simulator.customer_sends("4915112345", FILES / "voice.ogg", "voice")
+    [value] = wait_for(receiver.values)
+    media_id = value["messages"][0]["audio"]["id"]
+    address = fetched(simulator, f"/v25.0/{media_id}").json()["url"]
+    assert fetched(simulator, address).content == (FILES / "voice.ogg").read_bytes()
+    assert fetched(simulator, address, "another").status_code == 401
+    simulator.behave(expired_addresses=1)
+    over, fresh = (fetched(simulator, f"/v25.0/{media_id}").json()["url"] and fetched(simulator, address).status_code for _ in range(2))
+    assert (over, fresh) == (404, 200)
+    calls = [(call["kind"], call["code"]) for call in simulator.calls()]
+    assert calls == [("address", None), ("download", None), ("address", None), ("download", 404), ("address", None), ("download", None)]
+
+
+def test_a_file_larger_than_its_kind_may_be_is_refused_as_the_phone_would(simulator, tmp_path):
+    path = tmp_path / "large.webp"
+    path.write_bytes(b"w" * (500 * 1024 + 1))
+    with pytest.raises(requests.HTTPError, match="400"):
+        simulator.customer_sends("4915112345", path, "sticker")
 
 
 def test_a_tapped_button_comes_as_its_reply(simulator, receiver):

@@ -6,16 +6,14 @@ import json
 import pytest
 
 from frontdesk import queues
-from frontdesk.errors import FrontdeskError
-from frontdesk.channels import wati_account
-from frontdesk.flows import diagnosis, inbound, media, outgoing, sending, sweep, webhook_address
+from frontdesk.flows import broadcasts, diagnosis, inbound, media, outgoing, sending, sweep, webhook_address
 from frontdesk.flows.outgoing import CannotSend, Outgoing
 from frontdesk.channels import Content
 from frontdesk.store import conversations, events, numbers, outbox
 from frontdesk.store.database import transaction
 from tests import media_bodies, wati_numbers
 from tests.standins import wati as standin
-from tests.standins.wati import TOKEN, WatiStandIn
+from tests.standins.wati import WatiStandIn
 from tests.test_inbound import rows
 
 
@@ -295,90 +293,16 @@ def test_what_wati_cannot_carry_is_refused_before_it_is_queued(at_wati):
         assert caught.value.code == "not_on_this_channel" and "WATI" in str(caught.value)
 
 
-# --- the desk and the doctor ------------------------------------------------------------------------------------------------
+def test_templates_and_broadcasts_are_offered_for_numbers_that_can_send_them(owner, db, settings, context):
+    number = wati_numbers.add(db, settings)
+    numbers.change(db, number.id, client_id=1, account_id=None, display_phone="at WATI", messages_per_second=3)
+    assert "at WATI" not in owner.get("/templates").text and "at WATI" not in owner.get("/broadcasts/new").text
+    wanted = broadcasts.Wanted(name="x", number_id=number.id, audience_id=1, template="x", language="en", variables={})
+    with pytest.raises(broadcasts.CannotBroadcast, match="number at Meta"):
+        broadcasts.make(context, wanted)
 
 
-NUMBER = {
-    "channel": "wati",
-    "endpoint": "https://live-mt-server.wati.io/384776",
-    "access_token": f"Bearer {TOKEN}",
-    "client": "1",
-    "display_phone": "+49 30 2",
-    "messages_per_second": "3",
-}
-
-
-def test_a_number_at_wati_is_added_and_its_address_shown_to_copy(owner, app, db, settings):
-    page = owner.get(owner.submit("/numbers", **NUMBER).location).text
-    number = numbers.find(db, "wati", "384776")
-    passkey = webhook_address.secret(settings, number)
-    assert f"/webhooks/wati/{passkey}" in page and "Session Message Sent v2" in page and TOKEN not in page
-    assert numbers.sender(number, settings).access_token == TOKEN and number.base_url == NUMBER["endpoint"]
-    assert post(app, f"/webhooks/wati/{passkey}", b"{}") == 200
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "words"),
-    [
-        ("endpoint", "", "The API endpoint is missing."),
-        ("endpoint", "https://example.com/384776", "An endpoint of WATI"),
-        ("endpoint", "http://live-mt-server.wati.io/384776", "An endpoint of WATI"),
-        ("endpoint", "https://live-mt-server.wati.io", "The number of the account is missing"),
-        ("endpoint", "https://live-mt-server.wati.io/1/2", "stands only the number of the account"),
-        ("endpoint", "https://wati.io@169.254.169.254/1", "An endpoint of WATI"),
-        ("endpoint", "https://169.254.169.254/x?.wati.io", "An endpoint of WATI"),
-        ("access_token", "", "The access token is missing."),
-        ("channel_phone", "none", "The phone number is digits"),
-        ("messages_per_second", "0", "Messages a second is a number"),
-    ],
-)
-def test_a_wrong_number_at_wati_is_refused_beside_its_field(owner, db, field, value, words):
-    page = owner.submit("/numbers", **{**NUMBER, field: value})
-    assert page.status_code == 422 and words in page.text and TOKEN not in page.text
-    assert numbers.all_of_them(db)[-1].channel == "cloud"
-
-
-def test_the_same_number_is_not_added_twice_but_two_of_one_account_are(owner, db):
-    owner.submit("/numbers", **NUMBER)
-    assert "This number is here already." in owner.submit("/numbers", **NUMBER).text
-    assert owner.submit("/numbers", **NUMBER, channel_phone="+4930901820").status_code == 303
-    assert numbers.find(db, "wati", "384776/4930901820")
-
-
-def test_its_endpoint_can_be_corrected_and_a_new_address_made(owner, db, settings):
-    owner.submit("/numbers", **NUMBER)
-    number = numbers.find(db, "wati", "384776")
-    owner.submit(f"/numbers/{number.id}", **{**NUMBER, "endpoint": "live-mt-server.wati.io/999/api/v1/", "access_token": ""})
-    moved = numbers.get(db, number.id)
-    assert (moved.external_id, moved.base_url) == ("999", "https://live-mt-server.wati.io/999")
-    assert moved.access_token_encrypted == number.access_token_encrypted and moved.webhook_key == number.webhook_key
-    owner.submit(f"/numbers/{number.id}/address")
-    assert webhook_address.secret(settings, numbers.get(db, number.id)) != webhook_address.secret(settings, moved)
-    assert owner.submit("/numbers/1/address").status_code == 404
-
-
-def test_an_agent_gets_no_address(agent, db, settings, number):
-    assert agent.get(f"/numbers/{number.id}").status_code == 403
-
-
-@pytest.mark.parametrize(
-    ("typed", "found"),
-    [
-        ("https://live-mt-server.wati.io/384776", ("https://live-mt-server.wati.io/384776", "384776")),
-        (" live-mt-server.wati.io/384776/ ", ("https://live-mt-server.wati.io/384776", "384776")),
-        ("https://live-mt-server.wati.io/384776/api/v1/sendSessionMessage", ("https://live-mt-server.wati.io/384776", "384776")),
-        ("https://live-server-1234.wati.io", ("https://live-server-1234.wati.io", "live-server-1234.wati.io")),
-    ],
-)
-def test_endpoints_as_people_copy_them(typed, found):
-    endpoint = wati_account.endpoint(typed)
-    assert (endpoint.base_url, endpoint.account) == found
-
-
-@pytest.mark.parametrize("typed", ["https://[::1", "https://live.wati.io:99999/1", "", "https://"])
-def test_what_is_no_address_is_told_so(typed):
-    with pytest.raises(FrontdeskError):
-        wati_account.endpoint(typed)
+# --- the doctor -------------------------------------------------------------------------------------------------------------
 
 
 def test_the_doctor_knows_a_number_at_wati(at_wati, wati, settings):

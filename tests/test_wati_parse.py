@@ -113,7 +113,9 @@ def test_a_failure_brings_metas_code_and_words():
     assert [error.code for error in read("session_failed", failedCode="E-7").errors] == [None]
 
 
-def test_what_a_robot_of_watis_sent_is_no_persons_answer():
+def test_what_a_robot_of_watis_or_a_campaign_sent_is_no_persons_answer():
+    assert read("template_sent_v2_bsuid", waId="4915112345678", text="Our offers").echo is None
+    assert read("own", type="template").echo is None
     assert read("session_message_sent_v2").echo.text == "We open at seven."
     assert read("session_message_sent_v2", chatbotTriggeredEventId="12").echo is None
 

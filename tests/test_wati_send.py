@@ -10,6 +10,7 @@ import pytest
 from frontdesk.channels import Accepted, Content, Person, ProviderError, Sender
 from frontdesk.channels.wati import WatiChannel
 from frontdesk.errors import NumberStopped, Permanent, SendError, Temporary, Throttled, Unknown, WindowClosed
+from frontdesk.flows.mends import cause_of
 from frontdesk.flows.media import upload_is_lost
 from frontdesk.flows.splitting import split_to_fit
 from tests.standins.raw_http import RawServer, answer, cut, reset
@@ -131,6 +132,8 @@ def test_refusals_carry_what_their_catcher_decides_with():
     assert refused(answer(429, b"", {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"})).delay_seconds is None
     assert refused(answer(400, {"errors": [{"code": 131056}]})).scope == "pair"
     assert refused(answer(401, b"")).code == 401
+    assert cause_of(refused(answer(200, {"result": False, "info": "Ticket has been expired."})).code).name == "window"
+    assert cause_of(refused(answer(200, {"result": False, "info": "Invalid phone number"})).code).name == "other"
 
 
 def test_silence_is_unknown_and_nobody_there_is_temporary():

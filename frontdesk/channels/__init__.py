@@ -44,6 +44,18 @@ class Media:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaAddress:
+    """Where the provider has a file, for some minutes. `headers` may hold the token. `trusted`: it is at the server that the operator
+    configured, which may be on a private network; any other must be public.
+    """
+
+    url: str
+    headers: dict[str, str] = field(repr=False)
+    mime_type: str = ""
+    trusted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderError:
     code: int | None
     title: str
@@ -296,6 +308,10 @@ class Channel(Protocol):
 
     def upload_media(self, sender: Sender, path: str | PathLike, mime_type: str, filename: str) -> str:
         """Hands a file to the provider, streamed. Returns the provider's id of it. Raises SendError (never Unknown), FileNotFoundError."""
+        ...
+
+    def media_address(self, sender: Sender, media: Media) -> MediaAddress:
+        """A fresh address of what a customer sent, at a host that is the provider's own. Raises SendError (never Unknown)."""
         ...
 
     def show_typing(self, sender: Sender, inbound_external_id: str) -> None:

@@ -11,8 +11,11 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from frontdesk.channels import MEDIA_KINDS, Accepted, Content, Event, Person, ProviderError, Sender
-from frontdesk.channels.cloud_errors import error_for, error_for_status, provider_error
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
+
+from frontdesk.channels import MEDIA_KINDS, Accepted, Content, Event, Media, MediaAddress, Person, ProviderError, Sender
+from frontdesk.channels.cloud_errors import NO_SUCH_NUMBER, error_for, error_for_status, provider_error
 from frontdesk.channels.cloud_people import named, person
 from frontdesk.channels.cloud_webhook import parse
 from frontdesk.channels.multipart import FileForm
@@ -21,6 +24,8 @@ from frontdesk.errors import NumberStopped, Permanent, SendError, Temporary, Thr
 
 LONGEST_RETRY_AFTER = 3600.0
 UPLOAD_SECONDS = 60.0  # Meta looks through a file before it answers
+# Where the Graph API says that files are, lookaside.fbsbx.com as of 2026: nobody else is shown the token.
+MEDIA_HOSTS = ("facebook.com", "fbsbx.com", "fbcdn.net", "whatsapp.com", "whatsapp.net")
 _LINK = re.compile(r"https?://\S")
 _TOKEN = re.compile(r"[!-~]+")
 
@@ -83,13 +88,34 @@ class CloudChannel:
             form = FileForm(fields, "file", filename or "file", mime_type, file)
             timeout_seconds = max(self._timeout_seconds, UPLOAD_SECONDS)
             try:
-                data = self._made(sender, "media", lambda url: self._wire.upload(url, form, sender.access_token, timeout_seconds), filename)
+                data = self._made(sender, _edge(sender, "media"), lambda url: self._wire.upload(url, form, sender.access_token, timeout_seconds), filename)
             except Unknown as error:
                 raise Temporary(error.title) from None
         external_id = data.get("id")
         if not isinstance(external_id, str) or not external_id:
             raise Temporary("WhatsApp answered the upload without an id")
         return external_id
+
+    def media_address(self, sender: Sender, media: Media) -> MediaAddress:
+        """Good for five minutes. The id of a webhook's file lasts seven days."""
+        if not media.media_id:
+            raise Permanent("WhatsApp gave no id of this file")
+        try:
+            data = self._made(sender, quote(media.media_id, safe=""), lambda url: self._wire.get(url, sender.access_token), "")
+        except Unknown as error:
+            raise Temporary(error.title) from None
+        except NumberStopped as error:
+            if error.code == NO_SUCH_NUMBER:  # here it is the file that does not exist (any more)
+                raise Permanent(error.title, code=100) from None
+            raise
+        url, mime_type = data.get("url"), data.get("mime_type")
+        if not isinstance(url, str) or not url:
+            raise Temporary("WhatsApp answered without the file's address")
+        trusted = _is_at(url, sender.base_url)
+        if not trusted and not _is_at_meta(url):
+            raise Permanent("WhatsApp named an address that is not its own")
+        headers = {"Authorization": f"Bearer {sender.access_token}"}
+        return MediaAddress(url, headers, mime_type if isinstance(mime_type, str) else "", trusted)
 
     def error_from_status(self, errors: tuple[ProviderError, ...]) -> SendError:
         return error_for_status(errors)
@@ -101,12 +127,12 @@ class CloudChannel:
         """
         # "replace": half a surrogate pair, which a model can produce, is no UTF-8
         body = json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace")
-        return self._made(sender, "messages", lambda url: self._wire.post(url, body, sender.access_token), hide)
+        return self._made(sender, _edge(sender, "messages"), lambda url: self._wire.post(url, body, sender.access_token), hide)
 
-    def _made(self, sender: Sender, edge: str, call: Callable[[str], Answer], hide: str) -> dict[str, Any]:
+    def _made(self, sender: Sender, path: str, call: Callable[[str], Answer], hide: str) -> dict[str, Any]:
         if not _TOKEN.fullmatch(sender.access_token):
             raise NumberStopped("the access token is empty or holds characters that no token has")
-        url = f"{sender.base_url.rstrip('/')}/{sender.version}/{quote(sender.number_external_id, safe='')}/{edge}"
+        url = f"{sender.base_url.rstrip('/')}/{sender.version}/{path}"
         try:
             answer = call(url)
         except NotSent as error:
@@ -114,6 +140,29 @@ class CloudChannel:
         except NoAnswer as error:
             raise Unknown(f"no answer from WhatsApp: {error}") from None
         return _judged(answer, (sender.access_token, hide))
+
+
+def _edge(sender: Sender, name: str) -> str:
+    return f"{quote(sender.number_external_id, safe='')}/{name}"
+
+
+def _is_at(url: str, base_url: str) -> bool:
+    """Read by the parser that the request is made with: two could read two hosts."""
+    try:
+        one, other = parse_url(url), parse_url(base_url)
+    except LocationParseError:
+        return False
+    return one.auth is None and bool(one.host) and (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
+
+
+def _is_at_meta(url: str) -> bool:
+    try:
+        parts = parse_url(url)
+    except LocationParseError:
+        return False
+    if parts.scheme != "https" or parts.auth is not None or parts.port not in (None, 443) or not parts.host:
+        return False
+    return any(parts.host == host or parts.host.endswith(f".{host}") for host in MEDIA_HOSTS)
 
 
 def _address(to: Person) -> dict[str, str]:

@@ -26,6 +26,9 @@ LONGEST_TEXT = 4096  # characters of messageText, by WATI's reference
 LONGEST_ADDRESS = 7_500
 LONGEST_RETRY_AFTER = 3600.0
 KINDS = ("text", *(kind for kind in MEDIA_KINDS if kind != "sticker"))
+# WATI has no codes of its own. These stand on the message's row: a code there says that the provider answered.
+WINDOW_CLOSED = 131047  # Meta's, for the same
+REFUSED = 400
 LOST_FILE = 131053  # Meta's "media upload failed": the next attempt names the file anew
 _TOKEN = re.compile(r"[!-~]+")
 _TAKEN = (True, "success", "true", "ok")
@@ -72,7 +75,7 @@ class WatiChannel:
         if not named(to):
             raise Permanent("the recipient has neither a phone number nor a user id")
         if refusal := self.refusal(content):
-            raise Permanent(refusal)
+            raise Permanent(refusal, code=REFUSED)
         asked = {"localMessageId": callback_data}
         if reply_to_external_id:
             asked["replyContextId"] = reply_to_external_id
@@ -98,7 +101,7 @@ class WatiChannel:
 
     def error_from_status(self, errors: tuple[ProviderError, ...]) -> SendError:
         if errors and errors[0].code not in TABLE and _WINDOW.search(f"{errors[0].title} {errors[0].details}"):
-            return WindowClosed(errors[0].title, code=errors[0].code)
+            return WindowClosed(errors[0].title, code=WINDOW_CLOSED)
         return error_for_status(errors)
 
     def _with_file(self, url: str, sender: Sender, content: Content, file_id: str) -> Answer:
@@ -198,10 +201,10 @@ def _refusal(words: str) -> SendError:
     if code is not None:
         return error_for(ProviderError(code, words))
     if _WINDOW.search(words):
-        return WindowClosed(words)
+        return WindowClosed(words, code=WINDOW_CLOSED)
     if _LIMIT.search(words):
-        return Throttled(words, scope="number")
-    return Permanent(words)
+        return Throttled(words, scope="number", code=429)
+    return Permanent(words, code=REFUSED)
 
 
 def _words(data: dict[str, Any]) -> str:

@@ -16,9 +16,9 @@ from frontdesk.channels.cloud_words import MEDIA_KINDS, Malformed, kind_of, medi
 
 # Events come plain, as `…_v2` (with localMessageId) and `…_v2_bsuid`: the same otherwise.
 _VERSION = re.compile(r"(_v\d+)?(_bsuid)?$", re.IGNORECASE)
-_SENT = ("sessionmessagesent", "templatemessagesent")
 STATUSES = {
-    **dict.fromkeys(_SENT, "sent"),
+    "sessionmessagesent": "sent",
+    "templatemessagesent": "sent",
     "sentmessagedelivered": "delivered",
     "sentmessageread": "read",
     "sentmessagereplied": "read",  # who answers a message has seen it
@@ -66,12 +66,12 @@ def _status(raw: dict[str, Any], event: str) -> StatusChange:
     """Most name neither a phone number nor a user id, only the message."""
     status = STATUSES[event]
     errors = (_error(raw),) if status == "failed" else ()
-    echo = _echo(raw) if event in _SENT else None
+    echo = _echo(raw) if event == "sessionmessagesent" else None
     return StatusChange("", _message_id(raw), status, _seconds(raw), _local_id(raw), errors, _person(raw), raw, _other_ids(raw), echo)
 
 
 def _echo(raw: dict[str, Any]) -> Echo | None:
-    """What was sent, where that is told. `chatbotTriggeredEventId`: a robot of WATI's sent it, which is no person's answer."""
+    """What was sent, where that is told. No person's answer: what a robot of WATI's sent (`chatbotTriggeredEventId`), and templates."""
     who = _person(raw)
     if not named(who) or raw.get("chatbotTriggeredEventId"):
         return None
@@ -79,7 +79,7 @@ def _echo(raw: dict[str, Any]) -> Echo | None:
     kind, text = message["type"], text_in(raw, "text")
     if kind in MEDIA_KINDS:
         return Echo("", who, _message_id(raw), _seconds(raw), kind, words_of(message), message)
-    return Echo("", who, _message_id(raw), _seconds(raw), kind, text, message) if kind in ("text", "template") and text.strip() else None
+    return Echo("", who, _message_id(raw), _seconds(raw), kind, text, message) if kind == "text" and text.strip() else None
 
 
 def _message(raw: dict[str, Any]) -> InboundMessage:

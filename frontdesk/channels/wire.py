@@ -71,16 +71,22 @@ class Wire:
 
     def post(self, url: str, body: bytes, token: str) -> Answer:
         """One request, sent once. Raises NotSent or NoAnswer, with no part of the request in their words."""
-        return self._post(url, body, HEADERS, token, self._timeout_seconds)
+        return self._call("POST", url, body, HEADERS, token, self._timeout_seconds)
 
     def upload(self, url: str, form: FileForm, token: str, timeout_seconds: float) -> Answer:
         """The same with a file, read as it is sent; `timeout_seconds` for the answer once it is there, and for each part of the way."""
-        return self._post(url, form, {**HEADERS, "Content-Type": form.content_type}, token, timeout_seconds)
+        return self._call("POST", url, form, {**HEADERS, "Content-Type": form.content_type}, token, timeout_seconds)
 
-    def _post(self, url: str, body: bytes | FileForm, headers: dict[str, str], token: str, timeout_seconds: float) -> Answer:
+    def get(self, url: str, token: str) -> Answer:
+        """May be asked again whatever it raises."""
+        return self._call("GET", url, None, HEADERS, token, self._timeout_seconds)
+
+    def _call(
+        self, method: str, url: str, body: bytes | FileForm | None, headers: dict[str, str], token: str, timeout_seconds: float
+    ) -> Answer:
         try:
             session = self._own_session()
-            request = requests.Request("POST", url, data=body, headers=headers, auth=Bearer(token))
+            request = requests.Request(method, url, data=body, headers=headers, auth=Bearer(token))
             response = session.send(
                 session.prepare_request(request),
                 timeout=(min(CONNECT_SECONDS, timeout_seconds), timeout_seconds),
@@ -139,13 +145,14 @@ def _cause(error: Exception) -> str:
 
 
 class Bearer(AuthBase):
-    """Sets the token. As `auth`, for a plain header would be overwritten by an entry of ~/.netrc for the same host."""
+    """Sets the token, where there is one. As `auth`, for a plain header would be overwritten by an entry of ~/.netrc for the same host."""
 
     def __init__(self, token: str):
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
         return request
 
 

@@ -52,7 +52,7 @@ def _asked(context: Context, client: Client, check: Check, place: int, total: in
     began = time.monotonic()
     result = {"id": check.id, "question": check.asked.question, "passed": False, "missing": [], "must_not_say": [], "not_declined": False}
     try:
-        _, text, findings = replaying.put(context, client, check.asked, lambda: None)
+        asked, findings = replaying.put(context, client, check.asked, lambda: None)
     except ModelError as error:
         if isinstance(error, ModelMissing | ModelAway) and not isinstance(error, ModelSlow | ModelCrashed):
             raise
@@ -60,7 +60,7 @@ def _asked(context: Context, client: Client, check: Check, place: int, total: in
         why = f"no answer: {error}"
     else:
         result |= {"passed": findings.passed, "missing": findings.missing, "must_not_say": findings.unwanted}
-        result |= {"not_declined": findings.not_declined, "answer": text, "error": None}
+        result |= {"not_declined": findings.not_declined, "answer": asked.text, "error": None}
         why = str(findings)
     result["seconds"] = round(time.monotonic() - began, 3)
     if sys.stderr.isatty():

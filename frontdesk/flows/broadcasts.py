@@ -113,6 +113,8 @@ def _columns(db: sqlite3.Connection, wanted: Wanted, client_id: int | None) -> d
     number = numbers.get(db, wanted.number_id) if numbers.known(db, wanted.number_id) else None
     if number is None or client_id not in (None, number.client_id):
         raise CannotBroadcast("not_found", "There is no such number.", "number_id")
+    if number.channel != "cloud":
+        raise CannotBroadcast("not_on_this_channel", "Broadcasts go through a number at Meta: this one sends no templates.", "number_id")
     audience = audiences.get(db, wanted.audience_id)
     if audience is None or audience.client_id != number.client_id:
         raise CannotBroadcast("not_found", "There is no such audience of this number's client.", "audience_id")

@@ -6,16 +6,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from frontdesk import queues
+from frontdesk import fetch, queues
 from frontdesk.channels import cloud_account, cloud_errors, wati_account
 from frontdesk.flows import mends
-from frontdesk.errors import FrontdeskError, ModelError, NumberStopped, SendError
+from frontdesk.errors import FetchError, FrontdeskError, ModelError, NumberStopped, SendError
 from frontdesk.ollama import Ollama
 from frontdesk.settings import Settings
 from frontdesk.store import clients, database, embeddings, knowledge, numbers, vectors
 
 CLOCK_TOLERANCE_SECONDS = 60
 OLDEST_BACKUP_HOURS = 36
+SPEECH_SECONDS = 3
 LEAST_FREE_BYTES = 512 * 1024 * 1024
 
 
@@ -39,6 +40,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     db = yield from _database(settings)
     yield _backup(settings)
     yield from _models(settings, db)
+    yield from _speech(settings)
     if db is not None:
         yield from _knowledge(settings, db)
         yield from _numbers(settings, db)
@@ -156,6 +158,19 @@ def _models(settings: Settings, db: sqlite3.Connection | None) -> Iterator[Findi
     for model in wanted:
         there = has_model(names, model)
         yield Finding("model", f"{model} is {'there' if there else 'missing'}", None if there else f"ollama pull {model}")
+
+
+def _speech(settings: Settings) -> Iterator[Finding]:
+    """Nothing where voice messages are not to be understood."""
+    if settings.transcription_url:
+        try:
+            fetch.call("GET", settings.transcription_url, timeout_seconds=SPEECH_SECONDS, allow_private=True)
+        except FetchError as error:
+            yield Finding("voice messages", f"their server: {error}", "start it, or correct TRANSCRIPTION_URL")
+        else:
+            yield Finding("voice messages", f"transcribed by {settings.transcription_model} at {settings.transcription_url}")
+    elif settings.whisper_model:
+        yield Finding("voice messages", f"transcribed by faster-whisper with {settings.whisper_model}")
 
 
 def has_model(names: list[str], model: str) -> bool:

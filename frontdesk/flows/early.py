@@ -7,8 +7,8 @@ is thrown away. Nobody whose period is over ever waits for this: the job stands 
 import uuid
 
 from frontdesk.errors import ModelError
+from frontdesk.flows import files_told
 from frontdesk.flows.context import Context
-from frontdesk.flows.formatting import whatsapp_text
 from frontdesk.flows.reply import ask, begin, keep, learn
 from frontdesk.flows.watch import Cancelled, Watch, Work, release, ring_for_the_rest
 from frontdesk.store import conversations, drafts
@@ -39,7 +39,9 @@ def begin_early(context: Context, conversation_id: int) -> None:
     if work is None:
         return
     try:
-        asked, completion = ask(work, EarlyWatch)
+        if files_told.fixed_answer(work) is not None:
+            raise Cancelled  # it takes no time
+        asked = ask(work, EarlyWatch)
     except (Cancelled, ModelError):  # whatever it was: at the end of the period the answer is begun again
         release(work)
         ring_for_the_rest(work)
@@ -47,17 +49,17 @@ def begin_early(context: Context, conversation_id: int) -> None:
     except BaseException:
         release(work)
         raise
-    if context.now() < conversation.reply_due_at:
-        _put_aside(work, whatsapp_text(completion.text))
-    else:
-        keep(work, whatsapp_text(completion.text))
-    learn(work, asked, completion)
+    _put_aside_or_keep(work, asked.text)
+    learn(work, asked)
 
 
-def _put_aside(work: Work, text: str) -> None:
+def _put_aside_or_keep(work: Work, text: str) -> None:
     context, due_at = work.context, work.conversation.reply_due_at
+    if context.now() >= due_at:
+        keep(work, text)
+        return
     with transaction(context.db) as db:
         if not conversations.release(db, work.id, work.owner):
             return
-        drafts.put(db, work.id, [message.id for message in work.waiting], text, work.shown, context.now())
+        drafts.put(db, work.id, [message.id for message in work.waiting], text, work.shown, context.now(), work.gap)
     context.bells.keep_at({work.id: due_at})

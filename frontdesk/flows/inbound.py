@@ -23,7 +23,7 @@ from frontdesk.channels import (
     Rejected,
     StatusChange,
 )
-from frontdesk.flows import opting_out, reach, sending, take_over, templates, visitors
+from frontdesk.flows import opting_out, reach, receiving, sending, take_over, templates, visitors
 from frontdesk.flows.context import Context
 from frontdesk.flows.person_words import asks_for_person
 from frontdesk.queues import InboxEntry
@@ -45,6 +45,7 @@ class Consequences:
 
     to_answer: set[int] = field(default_factory=set)
     to_send: set[int] = field(default_factory=set)
+    to_receive: bool = False
     templates_changed: bool = False
     came_in: Counter[numbers.Number] = field(default_factory=Counter)
     visitors: set[str] = field(default_factory=set)
@@ -74,7 +75,7 @@ def ring(context: Context, consequences: Consequences) -> None:
     for id_ in consequences.to_answer:
         conversation = conversations.get(context.db, id_)
         if conversation and conversation.waiting_since is not None and conversation.state == "bot":
-            due[id_] = conversation.reply_due_at
+            due[id_] = conversation.answer_due_at
     later = {id_: at for id_, at in due.items() if at > now}
     if len(due) > len(later):
         context.queues.reply()
@@ -82,6 +83,8 @@ def ring(context: Context, consequences: Consequences) -> None:
     if later and context.settings.early_start and not context.queues.depth("default"):
         _begin_early(context, later)
     context.queues.send(consequences.to_send)
+    if consequences.to_receive:
+        context.queues.receive_files()
     for number, count in consequences.came_in.items():
         context.limits.came_in(number.id, number.messages_per_second, count)
     if consequences.templates_changed:
@@ -176,6 +179,9 @@ def _message(context, db, number: numbers.Number, event: InboundMessage, receive
         )
         consequences.came_in[number] += 1
         _tell_widget(db, number, conversation_id, event, received_at, consequences)
+        if event.media and (event.media.media_id or event.media.url):
+            receiving.want(context, db, conversation_id, added, waits, received_at)
+            consequences.to_receive = True
         if waits and (word := opting_out.read(event.text)) and opting_out.obey(context, db, conversation_id, client, word):
             messages.mark_waiting_as(db, [added], "answered")
             conversations.settle(db, conversation_id)

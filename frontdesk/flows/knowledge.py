@@ -63,7 +63,7 @@ def add(
         document_id = knowledge.add(
             db, client_id, name=name, kind=kind, sha256=sha256, size_bytes=len(content), url=url, replaces=before, now=context.now()
         )
-    _ring(context, document_id)
+    ring(context, document_id)
     return document_id
 
 
@@ -77,27 +77,27 @@ def add_page(context: Context, client_id: int, url: str, *, replaces: int | None
         document_id = knowledge.add(
             db, client_id, name=name, kind="page", sha256="", size_bytes=0, url=url, replaces=before, now=context.now()
         )
-    _ring(context, document_id)
+    ring(context, document_id)
     return document_id
 
 
 def switch(context: Context, document_id: int, active: bool) -> None:
     knowledge.switch(context.db, document_id, active, context.now())
-    _ring(context, document_id)
+    ring(context, document_id)
 
 
 def remove(context: Context, document_id: int) -> None:
     knowledge.remove(context.db, document_id, context.now())
-    _ring(context, document_id)
+    ring(context, document_id)
 
 
 def read_again(context: Context, document_id: int) -> None:
     """After a failure; of a page, what stands there now."""
     knowledge.read_again(context.db, document_id, context.now())
-    _ring(context, document_id)
+    ring(context, document_id)
 
 
-def _ring(context: Context, document_id: int) -> None:
+def ring(context: Context, document_id: int) -> None:
     with context.ringing():
         context.queues.read_document(document_id)
 
@@ -141,8 +141,8 @@ def read_document(context: Context, document_id: int) -> None:
     document = knowledge.get(context.db, document_id)
     if document and document.live:
         context.queues.index_document(document_id)
-        if document.replaces:
-            context.queues.read_document(document.replaces)
+        for older in knowledge.versions_to_take_out(context.db, document_id):
+            context.queues.read_document(older)
 
 
 def _bring_to_rest(context: Context, document: Document) -> None:

@@ -5,9 +5,11 @@ What is shown is all the text so far, each time anew: a page that missed some of
 
 import time
 
+from frontdesk.flows import grounding
 from frontdesk.flows.context import Context
 from frontdesk.flows.formatting import whatsapp_text
 from frontdesk.store import widgets
+from frontdesk.store.clients import Client
 from frontdesk.store.conversations import Conversation
 
 EVERY_SECONDS = 0.1
@@ -15,15 +17,20 @@ AGAIN_SECONDS = 4  # typing fades on the page after 6
 
 
 class LiveAnswer:
-    """`hear` comes from the model's thread and is quick, `show` from the one that looks around."""
+    """`hear` comes from the model's thread and is quick, `show` from the one that looks around.
 
-    def __init__(self, context: Context, visitor: str, begins_at: float):
+    `aloud`: the words are shown as they come, and not only that somebody writes.
+    """
+
+    def __init__(self, context: Context, visitor: str, begins_at: float, aloud: bool):
+        self._aloud = aloud
         self._context, self._visitor, self._begins_at = context, visitor, begins_at
         self._heard = self._shown = ""
         self._told_at = float("-inf")
 
     def hear(self, text: str) -> None:
-        self._heard = text
+        if self._aloud:
+            self._heard = grounding.without_mark(text)
 
     def show(self) -> None:
         if self._context.now() < self._begins_at:
@@ -43,10 +50,13 @@ class LiveAnswer:
             self._context.live.writing(self._visitor, "")
 
 
-def of(context: Context, conversation: Conversation) -> LiveAnswer | None:
-    """None where nobody could see it: every other channel takes whole messages."""
+def of(context: Context, conversation: Conversation, client: Client) -> LiveAnswer | None:
+    """None where nobody could see it: every other channel takes whole messages.
+
+    What a client answers only from its documents may be taken back whole at the end, so it is not shown before.
+    """
     visitor = widgets.visitor_of(context.db, conversation.id)
-    return LiveAnswer(context, visitor, conversation.reply_due_at or 0) if visitor else None
+    return LiveAnswer(context, visitor, conversation.reply_due_at or 0, not client.knowledge_only) if visitor else None
 
 
 def changed(context: Context, conversation_id: int) -> None:

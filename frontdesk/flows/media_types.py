@@ -61,6 +61,16 @@ ALIASES = {
 }
 SAYS_NOTHING = ("", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded")
 
+UNKNOWN = "application/octet-stream"
+# What may come as which kind: a little more than may be sent, for all of it can be shown.
+_SOUNDS_IN_VIDEO = {"video/mp4": "audio/mp4", "video/3gpp": "audio/3gpp", "video/webm": "audio/webm"}
+_RECEIVED = {
+    "image": (*IMAGES, "image/webp", "image/gif").__contains__,
+    "sticker": (*IMAGES, "image/webp").__contains__,
+    "audio": lambda found: found.startswith("audio/"),
+    "video": lambda found: found.startswith("video/"),
+}
+
 # Containers of which the first bytes do not always tell what is inside: there the name or the declared type decides.
 _INSIDE = {
     "application/zip": {".docx": WORD, ".pptx": SLIDES, ".xlsx": SHEET},
@@ -88,6 +98,20 @@ def type_of(head: bytes, filename: str, declared_type: str) -> str:
     if declared not in SAYS_NOTHING and declared != found:
         raise MediaRefused("type_mismatch", f"the file is called {_safe(declared)}, and is {found}")
     return found
+
+
+def received(kind: str, head: bytes, filename: str) -> str:
+    """The type of a file that a customer sent as this kind of message, by its content alone; for documents of no kind that we know
+    "application/octet-stream", which no browser opens. Raises MediaRefused where it is not what it came as.
+    """
+    found = _inside(_sniffed(head), "", filename)
+    if kind == "audio" and found in _SOUNDS_IN_VIDEO:
+        found = _SOUNDS_IN_VIDEO[found]
+    if kind == "document":
+        return found if any(found in limit.types for limit in LIMITS.values()) else UNKNOWN
+    if not _RECEIVED[kind](found):
+        raise MediaRefused("type_mismatch", f"it came as {LIMITS[kind].named}, and its content is something else")
+    return found.partition(" ")[0]
 
 
 def _sniffed(head: bytes) -> str:

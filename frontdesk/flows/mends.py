@@ -32,10 +32,10 @@ TEMPLATE = Cause("template", "Template", "Meta does not know, has paused or refu
 RATE = Cause("rate", "Too fast", "Meta asked to slow down for too long. Retry later, or lower the number's messages a second.", place="number")
 MEDIA = Cause("media", "Media", "Meta could not take or fetch the file: wrong type, too large, or gone. Send it anew.")
 META = Cause("meta", "Trouble at Meta", "Meta had a fault of its own for longer than we tried. Retry.")
-UNPROVEN = Cause("unproven", "No answer from Meta", "It may have arrived: look whether the customer reacted. Retry only if they did not.")
+UNPROVEN = Cause("unproven", "No answer from the provider", "It may have arrived: look whether the customer reacted. Retry only if they did not.")
 CODE = Cause("code", "Refused as wrong", "Meta calls the request itself wrong. The words below name the part; if you cannot see why, report it to us.")
 MODEL = Cause("model", "No answer from the model", "See that Ollama runs and the model is there; then retry, and the bot answers. Or answer yourself.", place="client")
-OTHER = Cause("other", "Other", "Meta's words below say more.")
+OTHER = Cause("other", "Other", "The provider's words below say more.")
 
 _CODES = {
     TOKEN: {0, 190, 3, 10, 131005, *range(200, 300), 131031, 368, 130497, 131037, 131042, 131045, 133000, 133006, 133010},

@@ -4,12 +4,14 @@ import logging
 from dataclasses import replace
 
 from frontdesk.errors import ModelError, ModelRefused
+from frontdesk.flows import standing_in
 from frontdesk.flows.context import Context
 from frontdesk.flows.watch import Work, ring_for_the_rest
 from frontdesk.ollama import ModelOptions
 from frontdesk.queues import jittered
-from frontdesk.store import clients, conversations, messages, models, outbox
+from frontdesk.store import clients, conversations, messages, models, outbox, seen
 from frontdesk.store.database import transaction
+from frontdesk.store.seen import Shown
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +62,14 @@ def hold_and_postpone(work: Work, retry_at: float) -> None:
     context, now = work.context, work.context.now()
     patience_ends = work.conversation.waiting_since + work.client.patience_seconds
     if work.conversation.held_at is None and now >= patience_ends:
+        passage = standing_in.passage(work)
         if not work.client.answer_after_holding:
-            leave_to_person(work, MODEL_AWAY, tell_customer=True)
+            leave_to_person(work, MODEL_AWAY, tell_customer=True, passage=passage)
             return
         with transaction(context.db) as db:
             if not conversations.renew(db, work.id, work.owner, now, context.settings.lease_seconds):
                 return
-            _queue_holding(work, MODEL_AWAY)
+            _queue_holding(work, MODEL_AWAY, passage)
         context.queues.send([work.id])
     elif work.conversation.held_at is None:
         retry_at = min(retry_at, patience_ends)
@@ -76,10 +79,12 @@ def hold_and_postpone(work: Work, retry_at: float) -> None:
     context.bells.reply_at({work.id: retry_at})
 
 
-def _queue_holding(work: Work, reason: str) -> None:
+def _queue_holding(work: Work, reason: str, passage: Shown | None = None) -> None:
     """Inside a transaction."""
     db, now = work.context.db, work.context.now()
-    outbox.queue_text(db, work.id, work.conversation.number_id, work.client.holding_text, purpose="holding", now=now)
+    text = standing_in.holding_text(work, passage)
+    message_id = outbox.queue_text(db, work.id, work.conversation.number_id, text, purpose="holding", now=now)
+    seen.put(db, message_id, [passage] if passage else [])
     conversations.hold(db, work.id, now)
     conversations.need_person(db, work.id, reason, now)
 
@@ -99,14 +104,14 @@ def try_again_or_ask_person(work: Work, error: ModelError) -> None:
     context.bells.reply_at({work.id: retry_at})
 
 
-def leave_to_person(work: Work, reason: str, *, tell_customer: bool) -> None:
+def leave_to_person(work: Work, reason: str, *, tell_customer: bool, passage: Shown | None = None) -> None:
     context = work.context
     with transaction(context.db) as db:
         if not conversations.release(db, work.id, work.owner):
             return
         messages.mark_waiting_as(db, [message.id for message in work.waiting], "unanswered")
         if tell_customer and work.conversation.held_at is None:
-            _queue_holding(work, reason)
+            _queue_holding(work, reason, passage)
         conversations.need_person(db, work.id, reason, context.now())
         conversations.settle(db, work.id)
     context.queues.send([work.id])

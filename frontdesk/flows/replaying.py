@@ -11,12 +11,11 @@ from dataclasses import replace
 
 from frontdesk import queues
 from frontdesk.errors import ModelAway, ModelCrashed, ModelError, ModelInterrupted, ModelMissing, ModelSilent, ModelSlow
-from frontdesk.flows import asking, expected, prompt, replays
+from frontdesk.flows import asking, expected, grounding, prompt, replays
 from frontdesk.flows.asking import Asked
 from frontdesk.flows.context import Context
 from frontdesk.flows.declining import declines
 from frontdesk.flows.document_work import FURTHEST_SECONDS, MOST_DEATHS, RETRIES, RETRY_SECONDS, Withdrawn
-from frontdesk.flows.formatting import whatsapp_text
 from frontdesk.flows.model_away import LONGEST_MODEL_RETRY_SECONDS, model_options, write_down_away
 from frontdesk.flows.suggest import Stopping
 from frontdesk.store import messages, models, replays as rows, seen
@@ -106,41 +105,40 @@ def _replay(context: Context, item: Item) -> None:
     turns = [*before, *(Turn(0, "in", text) for text in turn.asked)]
     watch = _Watch(context, item).look
     asked = asking.ask(context, client, turns, len(turn.asked), watch=watch, now=turn.at, older=older)
-    text = whatsapp_text(asked.completion.text)
-    figures = compared(turn, replays.answer_given(turn, client), seen.of(context.db, turn.id), asked, text)
-    _keep(context, item, client, asked, text, figures, None)
+    figures = compared(turn, replays.answer_given(turn, client), seen.of(context.db, turn.id), asked)
+    _keep(context, item, client, asked, figures, None)
 
 
 def _check(context: Context, item: Item) -> None:
     client = _tried(context, item)
-    asked, text, findings = put(context, client, item.question, _Watch(context, item).look)
-    figures = {"seconds": [None, _seconds(asked)], "length": [None, len(text)], "declined": [False, declines(text)], "added": 0, "lost": 0, "same": False}
-    _keep(context, item, client, asked, text, figures, findings.passed)
+    asked, findings = put(context, client, item.question, _Watch(context, item).look)
+    figures = {"seconds": [None, asked.seconds], "length": [None, len(asked.text)], "declined": [False, declined(asked)], "added": 0, "lost": 0, "same": False}
+    _keep(context, item, client, asked, figures, findings.passed)
 
 
-def put(context: Context, client: Client, question: Question, watch: Callable[[], None]) -> tuple[Asked, str, expected.Findings]:
+def put(context: Context, client: Client, question: Question, watch: Callable[[], None]) -> tuple[Asked, expected.Findings]:
     """A check's question, as a new customer's first words. Raises the Model… errors."""
     options = replace(model_options(context, client.model, client.temperature), seed=CHECK_SEED)
     asked = asking.ask(context, client, [Turn(0, "in", question.question)], 1, watch=watch, now=context.now(), options=options)
-    text = whatsapp_text(asked.completion.text)
-    return asked, text, expected.judged(question, text, declines(text))
+    return asked, expected.judged(question, asked.text, declined(asked))
 
 
-def compared(turn: PastTurn, old: str, saw: list[Shown], asked: Asked, new: str) -> dict:
+def declined(asked: Asked) -> bool:
+    """By the model's mark, or in its words."""
+    return asked.completion is None or asked.gap == grounding.DECLINED or declines(asked.text)
+
+
+def compared(turn: PastTurn, old: str, saw: list[Shown], asked: Asked) -> dict:
     """Before and now. Model seconds before are None for an answer that was a draft: its wait was not the model's."""
     before, now = ({(each.place, each.text) for each in shown} for shown in (saw, asked.shown))
     return {
-        "length": [len(old), len(new)],
-        "seconds": [turn.model_seconds or None, _seconds(asked)],
-        "declined": [declines(old), declines(new)],
+        "length": [len(old), len(asked.text)],
+        "seconds": [turn.model_seconds or None, asked.seconds],
+        "declined": [declines(old), declined(asked)],
         "added": len(now - before),
         "lost": len(before - now),
-        "same": expected.folded(old) == expected.folded(new),
+        "same": expected.folded(old) == expected.folded(asked.text),
     }
-
-
-def _seconds(asked: Asked) -> float:
-    return asked.completion.prompt_seconds + asked.completion.output_seconds
 
 
 def _tried(context: Context, item: Item) -> Client:
@@ -168,10 +166,10 @@ class _Watch:
             self.renewed_at = now
 
 
-def _keep(context: Context, item: Item, client: Client, asked: Asked, text: str, figures: dict, passed: bool | None) -> None:
+def _keep(context: Context, item: Item, client: Client, asked: Asked, figures: dict, passed: bool | None) -> None:
     now = context.now()
     passages = [[each.place, each.text] for each in asked.shown]
-    rows.finish(context.db, item, text, passages, figures, passed, now)
+    rows.finish(context.db, item, asked.text, passages, figures, passed, now)
     models.answered(context.db, context.settings.ollama_host, client.model, now)
 
 

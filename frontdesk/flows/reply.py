@@ -12,9 +12,9 @@ import uuid
 
 from frontdesk import logs, queues
 from frontdesk.errors import ModelAway, ModelError, ModelMissing
-from frontdesk.flows import asking, prompt
+from frontdesk.flows import asking, files_told, grounding, prompt, questions, sources
+from frontdesk.flows.asking import Asked
 from frontdesk.flows.context import Context
-from frontdesk.flows.formatting import whatsapp_text
 from frontdesk.flows.model_away import (
     LONGEST_MODEL_RETRY_SECONDS,
     MODEL_AWAY,
@@ -26,7 +26,6 @@ from frontdesk.flows.model_away import (
 )
 from frontdesk.flows.splitting import split_to_fit
 from frontdesk.flows.watch import Cancelled, HandedBack, NewerMessage, Watch, Work, release, ring_for_the_rest
-from frontdesk.ollama import Completion
 from frontdesk.store import clients, conversations, drafts, messages, models, numbers, outbox, seen
 from frontdesk.store.conversations import Conversation
 from frontdesk.store.database import transaction
@@ -89,7 +88,7 @@ def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
         return
     draft = drafts.take(context.db, conversation_id, [message.id for message in work.waiting])
     if draft is not None:
-        work.shown = draft.shown
+        work.shown, work.gap = draft.shown, draft.gap
         keep(work, draft.text)
         return
     if not may_ask:
@@ -97,8 +96,8 @@ def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
         ring_for_the_rest(work)
         return
     try:
-        asked, completion = ask(work)
-        text = whatsapp_text(completion.text)
+        fixed = files_told.fixed_answer(work)
+        asked = ask(work) if fixed is None else Asked([], None, [], fixed, None)
     except NewerMessage:
         begin_anew(work)
     except HandedBack:
@@ -118,15 +117,15 @@ def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
         log.exception("the answer in conversation %s failed", work.id)
         try_again_or_ask_person(work, ModelError(f"a fault in Frontdesk: {type(error).__name__}"))
     else:
-        keep(work, text, completion.prompt_seconds + completion.output_seconds)
-        learn(work, asked, completion)
+        keep(work, asked.text, asked.seconds)
+        learn(work, asked)
 
 
 def _ring_if_owed_later(context: Context, conversation_id: int) -> None:
     conversation = conversations.get(context.db, conversation_id)
     if conversation and conversation.waiting_since is not None and conversation.claim_owner is None:
-        if conversation.state == "bot" and conversation.reply_due_at > context.now():
-            context.bells.reply_at({conversation_id: conversation.reply_due_at})
+        if conversation.state == "bot" and conversation.answer_due_at > context.now():
+            context.bells.reply_at({conversation_id: conversation.answer_due_at})
 
 
 def begin(context: Context, conversation: Conversation, owner: str) -> Work | None:
@@ -160,17 +159,18 @@ def begin(context: Context, conversation: Conversation, owner: str) -> Work | No
 # --- asking ---------------------------------------------------------------------------------------------------------------
 
 
-def ask(work: Work, watch_class: type[Watch] = Watch) -> tuple[list[dict[str, str]], Completion]:
-    """The prompt that was answered, and the answer."""
+def ask(work: Work, watch_class: type[Watch] = Watch) -> Asked:
+    """The answer, with what it rests on noted in `work`."""
     context = work.context
     before, older = messages.history(context.db, work.id, prompt.LONGEST_HISTORY)
     turns = [*before, *(Turn(message.id, "in", message.text) for message in work.waiting)]
     with watch_class(work) as watch:
         asked = asking.ask(
-            context, work.client, turns, len(work.waiting), **watch.listening(), now=context.now(), older=older, options=work.options
+            context, work.client, turns, len(work.waiting), watch=watch.look, now=context.now(), older=older, options=work.options,
+            hearing=watch.hearing(), conversation=work.conversation, pictures_of=[message.id for message in work.waiting],
         )
-    work.shown = asked.shown
-    return asked.messages, asked.completion
+    work.shown, work.gap = asked.shown, asked.gap
+    return asked
 
 
 # --- what came of it --------------------------------------------------------------------------------------------------------
@@ -188,6 +188,8 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
     if not parts:
         try_again_or_ask_person(work, ModelError("the answer held nothing that can be sent"))
         return
+    source = "" if work.gap else sources.line(db, work.client, text, _asked(work), work.shown)
+    parts = sources.under(parts, source)
     with transaction(db):
         if not still_ours(work):
             return
@@ -206,19 +208,38 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
             for part in parts
         ]
         seen.put(db, queued[0], work.shown)
+        seen.put_line(db, queued[-1], source)
         messages.mark_waiting_as(db, [message.id for message in work.waiting], "answered", queued[0])
         conversations.settle(db, work.id)
         conversations.person_no_longer_needed(db, work.id, MODEL_AWAY)
+        if work.gap:
+            _write_down_gap(db, work, now)
     log.info("conversation %s is answered by message %s", work.id, queued[0])
     context.queues.send([work.id])
     ring_for_the_rest(work)
 
 
-def learn(work: Work, asked: list[dict[str, str]], completion: Completion) -> None:
+def _asked(work: Work) -> str:
+    return "\n".join(message.text for message in work.waiting)
+
+
+def _write_down_gap(db: sqlite3.Connection, work: Work, now: float) -> None:
+    """Whoever was told that a person will answer gets one; with no passage the model may still have known from the prompt."""
+    questions.missed(db, work.client, work.id, work.waiting, work.gap, now)
+    if work.gap == grounding.DECLINED or work.client.knowledge_only:
+        conversations.need_person(db, work.id, grounding.NOT_IN_DOCUMENTS, now)
+
+
+def learn(work: Work, asked: Asked) -> None:
     """The model answers, how long its tokens are and, every few seconds, how quick it is."""
+    completion = asked.completion
+    if completion is None:
+        return
     context, host, model = work.context, work.context.settings.ollama_host, work.options.model
     known, now = models.get(context.db, host, model), context.now()
-    ratio = prompt.learnt_ratio(asked, completion.prompt_tokens, known.characters_per_token)
+    ratio = known.characters_per_token
+    if not any("images" in message for message in asked.messages):  # whose tokens no characters stand for
+        ratio = prompt.learnt_ratio(asked.messages, completion.prompt_tokens, ratio)
     models.answered(context.db, host, model, now, ratio)
     if abs(now - known.updated_at) >= MEASURED_EVERY_SECONDS:
         models.took(context.db, host, model, completion.prompt_seconds + completion.output_seconds, completion.tokens_per_second, now)

@@ -83,19 +83,27 @@ def rank(
     model: EmbeddingModel | None = None, vector: Sequence[float] | None = None, weights: dict[str, float] = WEIGHTS,
 ) -> None:  # fmt: skip
     """Adds what one question's search makes of the chunks to `scores`, and cosines to `similar`. A weight of 0 leaves a way out."""
-    ranked: dict[str, list[int]] = {}
-    if weights["words"]:
-        ranked["words"] = passages.by_words(db, client_id, _rarest(db, "word", words(query)), CANDIDATES)
-    if weights["letters"]:
-        ranked["letters"] = passages.by_letters(db, client_id, _rarest(db, "trigram", trigrams(query)), CANDIDATES)
-    if vector is not None and weights["meaning"]:
-        near = _nearest(db, client_id, model, vector)
-        ranked["meaning"] = [chunk_id for chunk_id, _ in near]
-        for chunk_id, similarity in near:
-            similar[chunk_id] = max(similarity, similar.get(chunk_id, -1.0))
-    for way, chunk_ids in ranked.items():
+    for way, chunk_ids in ranked(db, client_id, query, similar, model, vector, weights).items():
         for place, chunk_id in enumerate(chunk_ids, start=1):
             scores[chunk_id] = scores.get(chunk_id, 0.0) + weights[way] / (FUSION + place)
+
+
+def ranked(
+    db: sqlite3.Connection, client_id: int, query: str, similar: dict[int, float],
+    model: EmbeddingModel | None = None, vector: Sequence[float] | None = None, weights: dict[str, float] = WEIGHTS,
+) -> dict[str, list[int]]:  # fmt: skip
+    """The chunks that each way finds, best first; cosines go to `similar`."""
+    found: dict[str, list[int]] = {}
+    if weights["words"]:
+        found["words"] = passages.by_words(db, client_id, _rarest(db, "word", words(query)), CANDIDATES)
+    if weights["letters"]:
+        found["letters"] = passages.by_letters(db, client_id, _rarest(db, "trigram", trigrams(query)), CANDIDATES)
+    if vector is not None and weights["meaning"]:
+        near = _nearest(db, client_id, model, vector)
+        found["meaning"] = [chunk_id for chunk_id, _ in near]
+        for chunk_id, similarity in near:
+            similar[chunk_id] = max(similarity, similar.get(chunk_id, -1.0))
+    return found
 
 
 def _nearest(db: sqlite3.Connection, client_id: int, model: EmbeddingModel, vector: Sequence[float]) -> list[tuple[int, float]]:
@@ -119,7 +127,7 @@ def shown(
         return []
     query, earlier = asked_in(turns, waiting)
     found = search(context, client_id, query, SHOWN, earlier=earlier, watch=watch)
-    return [Shown(each.document_id, each.place, each.text, each.similarity) for each in found]
+    return [Shown(each.document_id, each.place, each.text, each.similarity, each.page) for each in found]
 
 
 def asked_in(turns: Sequence[Turn], waiting: int) -> tuple[str, str]:
@@ -169,7 +177,7 @@ _counts: dict[tuple[str, str], tuple[int, float]] = {}
 
 def _rarest(db: sqlite3.Connection, kind: str, terms: list[str]) -> list[str]:
     """The terms that say most; at least one, however common."""
-    counted = sorted((rows, term) for term in terms if (rows := _rows_with(db, kind, term)))
+    counted = sorted((rows, term) for term in terms if (rows := rows_with(db, kind, term)))
     kept, total = [], 0
     for rows, term in counted[: MOST_TERMS[kind]]:
         if kept and total + rows > MOST_ROWS:
@@ -179,7 +187,7 @@ def _rarest(db: sqlite3.Connection, kind: str, terms: list[str]) -> list[str]:
     return kept
 
 
-def _rows_with(db: sqlite3.Connection, kind: str, term: str) -> int:
+def rows_with(db: sqlite3.Connection, kind: str, term: str) -> int:
     """Counting a common term takes milliseconds, so that is remembered for a while; of a phrase, its rarest word is counted."""
     now = time.monotonic()
     rows, counted_at = _counts.get((kind, term), (0, float("-inf")))

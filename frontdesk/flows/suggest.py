@@ -7,7 +7,6 @@ from frontdesk import queues
 from frontdesk.errors import ModelError
 from frontdesk.flows import asking, prompt
 from frontdesk.flows.context import Context
-from frontdesk.flows.formatting import whatsapp_text
 from frontdesk.store import clients, conversations, messages, numbers, suggestions
 from frontdesk.store.database import transaction
 from frontdesk.store.messages import Turn
@@ -15,7 +14,12 @@ from frontdesk.store.messages import Turn
 log = logging.getLogger(__name__)
 
 LONGEST_HINT = 500
+NOTHING_TO_REST_ON = "No document answers this, and this client answers only from its documents. With a hint, the draft is made of that."
 KEPT_SECONDS = 7 * 24 * 3600
+
+
+class NothingToRestOn(Exception):
+    """The client answers only from its documents, and they do not hold this."""
 
 
 class Stopping(Exception):
@@ -38,6 +42,8 @@ def write(context: Context, suggestion_id: int) -> None:
         return
     try:
         text = _ask(context, suggestion)
+    except NothingToRestOn:
+        suggestions.settle(context.db, suggestion_id, "failed", NOTHING_TO_REST_ON)
     except Stopping:
         context.queues.suggest(suggestion_id)
     except ModelError as error:
@@ -64,5 +70,9 @@ def _ask(context: Context, suggestion: suggestions.Suggestion) -> str:
             raise Stopping
 
     waiting = max(1, len(turns) - len(before))
-    asked = asking.ask(context, client, turns, waiting, watch=stop_when_told, now=context.now(), older=older, hint=suggestion.hint)
-    return whatsapp_text(asked.completion.text)
+    asked = asking.ask(
+        context, client, turns, waiting, watch=stop_when_told, now=context.now(), older=older, hint=suggestion.hint, conversation=conversation
+    )
+    if asked.gap and client.knowledge_only and not suggestion.hint:
+        raise NothingToRestOn
+    return asked.text

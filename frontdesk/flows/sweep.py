@@ -2,8 +2,8 @@
 
 import logging
 
-from frontdesk.flows import audience, broadcasts, callbacks, document_reading, document_work, documents, embedding, firing, knowledge, media, sending
-from frontdesk.flows import digests, reindexing, replaying, replays, suggest, take_over, trying, waits
+from frontdesk.flows import audience, broadcasts, callbacks, digests, document_reading, document_work, documents, embedding, firing, knowledge
+from frontdesk.flows import media, question_groups, receiving, reindexing, replaying, replays, sending, suggest, take_over, trying, waits
 from frontdesk.flows.context import Context
 from frontdesk.store import api_tokens, callbacks as callback_rows, clients, conversations, digests as digest_rows, login_links, measures, models
 from frontdesk.store import outbox, replays as replay_rows, schedules, suggestions, tries, user_sessions
@@ -21,7 +21,7 @@ FIRINGS_KEPT_SECONDS = 400 * 24 * 3600
 
 def sweep(context: Context) -> None:
     """Rings again for: the inbox, abandoned and unproven sends, due sends, schedules and answers, agents' drafts, documents, replays, a model
-    that is away, imports that died, media to be fetched.
+    that is away, imports that died, media to be fetched, customers' files.
 
     Also what only time brings about: conversations that go back to the bot, customers who are told that it takes long.
     """
@@ -33,6 +33,7 @@ def sweep(context: Context) -> None:
     waits.tell_who_waits_long(context)
     for suggestion_id in suggestions.wanted_since(context.db, now - DRAFT_IS_LATE_SECONDS):
         context.queues.suggest(suggestion_id)
+    receiving.sweep(context)
     for media_id in media.due(context):
         context.queues.fetch_media(media_id)
     with transaction(context.db) as db:
@@ -45,6 +46,7 @@ def sweep(context: Context) -> None:
     knowledge.sweep(context)
     embedding.sweep(context)
     reindexing.sweep(context)
+    question_groups.sweep(context)
     _ring_for_documents(context)
     replaying.sweep(context)
     if _model_should_be_tried(context, now):
@@ -100,3 +102,4 @@ def clean(context: Context) -> None:
         replay_rows.clean(db, now - replays.KEPT_SECONDS)
     media.clean(context)
     embedding.clean(context)
+    question_groups.clean(context)

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable
 
 from frontdesk.channels import Content
-from frontdesk.flows import live_answer, outgoing, waits
+from frontdesk.flows import live_answer, outgoing, questions, waits
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend, Outgoing
 from frontdesk.store import clients, conversations, drafts, messages, notes, numbers, outbox
@@ -74,8 +74,11 @@ def send_by_person(
         seen = None if anyway else seen_message_id
         if seen is not None and messages.of_other_people_since(db, conversation_id, seen, user_id):
             raise SomebodyAnswered
+        client = _client(context, db, conversation)
+        if questions.first_answer_of_person(db, conversation.state, conversation_id, conversation.taken_at):
+            questions.person_stepped_in(db, client, conversation_id, context.now())
         message_id = outgoing.queue(context, db, conversation, prepare(db, conversation), purpose="person", user_id=user_id)
-        take_from_bot(context, db, conversation_id, _client(context, db, conversation), user_id)
+        take_from_bot(context, db, conversation_id, client, user_id)
         messages.answered_by_person(db, conversation_id, seen_message_id=seen)
         _person_came(db, conversation_id)
     with context.ringing():
@@ -135,7 +138,10 @@ def answered_on_phone(context: Context, db: sqlite3.Connection, conversation_id:
     """The business answered from its phone app at `at`, which may be long ago: webhooks come late. Inside the drain's
     transaction.
     """
-    client = _client(context, db, conversations.get(db, conversation_id))
+    conversation = conversations.get(db, conversation_id)
+    client = _client(context, db, conversation)
+    if conversation.state == "bot":
+        questions.person_stepped_in(db, client, conversation_id, at)
     if at + client.pause_hours * 3600 > context.now():
         take_from_bot(context, db, conversation_id, client, None, at)
     messages.answered_by_person(db, conversation_id, until=at)
@@ -151,6 +157,7 @@ def ask_for_person(context: Context, db: sqlite3.Connection, conversation_id: in
     conversations.need_person(db, conversation_id, ASKED, context.now())
     if conversation.state == "human":
         return False
+    questions.person_stepped_in(db, client, conversation_id, context.now())
     take_from_bot(context, db, conversation_id, client, None)
     text = waits.person_text(context, client, numbers.get(db, conversation.number_id))
     if not text or (conversation.window_closes_at or 0) <= context.now():

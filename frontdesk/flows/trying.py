@@ -5,9 +5,8 @@ import time
 from dataclasses import replace
 
 from frontdesk.errors import ModelError
-from frontdesk.flows import asking
+from frontdesk.flows import asking, grounding, sources
 from frontdesk.flows.context import Context
-from frontdesk.flows.formatting import whatsapp_text
 from frontdesk.flows.suggest import Stopping
 from frontdesk.store import clients, tries
 from frontdesk.store.database import transaction
@@ -41,7 +40,7 @@ def write(context: Context, try_id: int) -> None:
 
     began = time.monotonic()
     try:
-        completion = asking.ask(context, client, turns, 1, watch=stop_when_told, now=context.now()).completion
+        asked = asking.ask(context, client, turns, 1, watch=stop_when_told, now=context.now())
     except Stopping:
         context.queues.put("documents", "jobs.try_prompt", "try", try_id, at_front=True)
     except ModelError as error:
@@ -49,4 +48,8 @@ def write(context: Context, try_id: int) -> None:
         tries.settle(context.db, try_id, "failed", f"The model gave no answer: {error}.")
     else:
         took = time.monotonic() - began
-        tries.settle(context.db, try_id, "ready", whatsapp_text(completion.text), took, completion.tokens_per_second)
+        gap = asked.gap if asked.gap == grounding.DECLINED or client.knowledge_only else None
+        source = "" if gap else sources.line(context.db, client, asked.text, wanted.question, asked.shown)
+        text = "\n\n".join(sources.under([asked.text], source))
+        speed = asked.completion and asked.completion.tokens_per_second
+        tries.settle(context.db, try_id, "ready", text, took, speed, gap)

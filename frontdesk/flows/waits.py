@@ -32,7 +32,7 @@ def expected_seconds(context: Context) -> dict[int, float]:
             continue
         running = conversation.claim_owner is not None
         ahead += state.answer_seconds * (LEFT_OF_THE_RUNNING if running else 1)
-        quiet = max(0.0, (conversation.reply_due_at or 0) - context.now())
+        quiet = max(0.0, (conversation.answer_due_at or 0) - context.now())
         expected[conversation.id] = max(ahead, quiet + state.answer_seconds)
     return expected
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from frontdesk.errors import SendError
 from frontdesk.flows import live_answer
 from frontdesk.flows.context import Context
+from frontdesk.flows.grounding import Ground
 from frontdesk.ollama import ModelOptions
 from frontdesk.store import conversations, messages, numbers
 from frontdesk.store.clients import Client
@@ -44,7 +45,9 @@ class Work:
     client: Client
     waiting: list[Waiting]
     options: ModelOptions
+    ground: Ground = field(default_factory=Ground)
     shown: list[Shown] = field(default_factory=list)  # the documents' passages that the model saw
+    gap: str | None = None  # why the documents did not answer, where they did not
 
     @property
     def id(self) -> int:
@@ -60,7 +63,7 @@ class Watch:
         self.renewed_at = work.context.now()
         self.typing: threading.Thread | None = None
         self.typing_at = float("-inf")
-        self.live = live_answer.of(work.context, work.conversation)
+        self.live = live_answer.of(work.context, work.conversation, work.client)
 
     def __enter__(self) -> "Watch":
         return self
@@ -87,11 +90,11 @@ class Watch:
             self.live.show()
         self._still_wanted()
 
-    def listening(self) -> dict:
-        """How the model is asked to be looked at: where somebody reads along, more often, and word by word."""
+    def hearing(self) -> dict:
+        """For the model's call where somebody reads along: to be looked at more often, and word by word."""
         if self.live is None:
-            return {"watch": self.look}
-        return {"watch": self.look, "watch_every_seconds": live_answer.EVERY_SECONDS, "heard": self.live.hear}
+            return {}
+        return {"watch_every_seconds": live_answer.EVERY_SECONDS, "heard": self.live.hear}
 
     def _show_typing(self) -> None:
         self.typing = threading.Thread(target=_show_typing, args=(self.work,), daemon=True)
@@ -125,14 +128,18 @@ def _show_typing(work: Work) -> None:
 
 def ring_for_the_rest(work: Work) -> None:
     """What the customer wrote while this was being written has a job or bell that found the conversation claimed."""
-    context = work.context
-    conversation = conversations.get(context.db, work.id)
+    ring_for(work.context, work.id)
+
+
+def ring_for(context: Context, conversation_id: int) -> None:
+    """The bell of the answer that is owed in this conversation, if one is."""
+    conversation = conversations.get(context.db, conversation_id)
     if conversation is None or conversation.waiting_since is None or conversation.state != "bot":
         return
-    if conversation.reply_due_at <= context.now():
+    if conversation.answer_due_at <= context.now():
         context.queues.reply()
     else:
-        context.bells.reply_at({work.id: conversation.reply_due_at})
+        context.bells.reply_at({conversation_id: conversation.answer_due_at})
 
 
 def release(work: Work) -> None:

@@ -26,6 +26,9 @@ DOCUMENT_BELL = "documents:rung"
 DOCUMENT_BELL_SECONDS = 60
 DOCUMENT_FILES_BELL = "document-files:rung"
 
+RECEIVED_FILES_BELL = "received-files:rung"
+RECEIVED_FILES_BELL_SECONDS = 60
+
 SENDS = "sends"
 SEND_BELL = "sends:rung"
 SEND_BELL_SECONDS = 5
@@ -154,6 +157,14 @@ class Queues:
         if not self._stands_in("bulk", f"{carries}-"):
             self.put("bulk", "jobs.fetch_media", carries, media_id)
 
+    def receive_files(self, *, force: bool = False) -> None:
+        """Ring for the customers' files that are to be fetched or read. Before everything else: an answer waits for them."""
+        if self.redis.set(RECEIVED_FILES_BELL, 1, nx=not force, ex=RECEIVED_FILES_BELL_SECONDS):
+            self.put("bulk", "jobs.receive_files", "receive", at_front=True)
+
+    def silence_received_files(self) -> None:
+        self.redis.delete(RECEIVED_FILES_BELL)
+
     def read_document(self, document_id: int) -> None:
         """Reading takes memory and no model: on `bulk`, and once, however often it is rung for."""
         carries = f"read-{document_id}"
@@ -181,6 +192,11 @@ class Queues:
         """One job for each inference, and the next one behind whatever else stands in line."""
         if not self._stands_in("documents", "replays-"):
             self.put("documents", "jobs.replays", "replays")
+
+    def group_questions(self) -> None:
+        """One job for all that lack a group, behind everything that somebody waits for."""
+        if not self._stands_in("documents", "questions-"):
+            self.put("documents", "jobs.group_questions", "questions")
 
     def broadcasts(self) -> None:
         """One job serves all that run; a second one would share the work, and is not needed."""

@@ -27,8 +27,9 @@ class Behaviour:
     [{"code", "http_status"?, "times"?, "to"?}], each used up; `to` "media" (also as `latency_to`) means uploads.
     `lose_answers`: the next N messages are accepted and the connection is cut without an answer; `lose_answer_rate` (0–1) the same
     by chance. `accept_delay_seconds`: the answer comes so much later. `fail_statuses`: [{"code", "times"?}] accepted messages that
-    fail by a status. `reach`: the messaging limit that the number names. `limits`: 80 a second for each number and Meta's pair limit are held. `duplicate_webhooks`: every customer's
-    webhook is posted so many times more.
+    fail by a status. `reach`: the messaging limit that the number names. `limits`: 80 a second for each number and Meta's pair limit are
+    held. `duplicate_webhooks`: every customer's webhook is posted so many times more. `download_ms` of every download of a customer's
+    file; `expired_addresses`: the next N addresses of such files are over when they are used.
     """
 
     latency_ms: float = 0
@@ -47,6 +48,8 @@ class Behaviour:
     subscribed: bool = True
     reach: str = "TIER_UNLIMITED"
     duplicate_webhooks: int = 0
+    download_ms: float = 0
+    expired_addresses: int = 0
     statuses: Statuses = field(default_factory=Statuses)
 
     def change(self, changes: dict[str, Any]) -> None:
@@ -90,6 +93,12 @@ class Behaviour:
             self.lose_answers -= 1
             return True
         return random.random() < self.lose_answer_rate
+
+    def address_is_over(self) -> bool:
+        if self.expired_addresses > 0:
+            self.expired_addresses -= 1
+            return True
+        return False
 
 
 def _set(target: Any, changes: dict[str, Any]) -> None:

@@ -2,13 +2,15 @@
 
 POST   /simulator/api/messages    {"from"?, "user_id"?, "name"?, "type", "text"?, …, "wait"?} → {"id", "key", "status"?}
                                   or {"raw": {a whole message object}}; `wait` posts in this call and gives the webhook's status
-POST   /simulator/api/pictures    multipart `file`, form `from` or `user_id`, `caption`? → {"id", "key"}
+POST   /simulator/api/files       multipart `file`, form `from` or `user_id`, `type`? (image, voice, audio, video, document, sticker; else
+                                  by the file's own), `caption`? → {"id", "key"}; fetched at the Graph API like a customer's
+GET    /simulator/api/files/MEDIA_ID       the file itself, for the phone's page
 POST   /simulator/api/webhooks    {"body_base64" | "json", "times"?, "concurrency"?, "signature"?: "absent" | "wrong" | "sha256=…"}
                                   → {"statuses": [200, …]}, each posted once
 POST   /simulator/api/templates   {"name", "language", "event": a status of Meta's, "reason"?} → {"status"}: changed, and told by webhook
 GET    /simulator/api/sends?after=SEQ      {"sends": [{seq, at, wamid, to, recipient, type, payload, callback_data, answer_lost}]}
 GET    /simulator/api/uploads?after=SEQ    {"uploads": [{seq, at, media_id, mime_type, filename, sha256, size}]}
-GET    /simulator/api/calls?after=SEQ      {"calls": [{seq, at, kind: send|refused|typing|read, to?, message_id?, code}]}
+GET    /simulator/api/calls?after=SEQ      {"calls": [{seq, at, kind: send|refused|typing|read|address|download, to?, message_id?, media_id?, code}]}
 GET    /simulator/api/webhooks?after=SEQ   {"webhooks": [{seq, at, kind, status, ms, bytes}]}
                                   each also with ?newest=COUNT
 GET    /simulator/api/pending              {"pending": webhooks and statuses that nobody acknowledged yet}
@@ -27,10 +29,11 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from frontdesk.simulator.behaviour import Behaviour
-from frontdesk.simulator.record import Record, media_of
+from frontdesk.simulator.record import Record
+from frontdesk.simulator.uploads import sent_file
 from frontdesk.simulator.webhooks import Webhooks
 
-LARGEST_PICTURE_BYTES = 5 * 1024 * 1024
+SHOWN = ("image/jpeg", "image/png", "image/webp", "audio/", "video/")
 
 
 def control_api(behaviour: Behaviour, record: Record, webhooks: Webhooks) -> Blueprint:
@@ -44,25 +47,23 @@ def control_api(behaviour: Behaviour, record: Record, webhooks: Webhooks) -> Blu
         message, person = _message(asked, record)
         return _post(message, person, bool(asked.get("wait")))
 
-    @api.post("/pictures")
-    def send_picture():
-        data = request.files["file"].read(LARGEST_PICTURE_BYTES + 1)
-        if len(data) > LARGEST_PICTURE_BYTES:
-            raise ValueError("a picture may have 5 MB at most")
+    @api.post("/files")
+    def send_file():
         media_id = str(secrets.randbelow(9 * 10**14) + 10**14)
-        media = record.media[media_id] = media_of(data, request.files["file"].mimetype, None)
-        image = {"id": media_id, "mime_type": media["mime_type"], "sha256": media["sha256"]}
-        if request.form.get("caption"):
-            image["caption"] = request.form["caption"]
-        message, person = _message({**request.form, "type": "image", "image": image}, record)
+        kind, record.media[media_id], content = sent_file(request, media_id)
+        message, person = _message({**request.form, "type": kind, kind: content}, record)
         return _post(message, person, False)
 
-    @api.get("/pictures/<media_id>")
-    def picture(media_id: str):
+    @api.get("/files/<media_id>")
+    def show_file(media_id: str):
         media = record.media.get(media_id)
-        if media is None or not str(media["mime_type"]).startswith("image/") or "svg" in media["mime_type"]:
+        if media is None:
             return Response(status=404)
-        return Response(media["data"], mimetype=media["mime_type"])
+        shown = str(media["mime_type"]).startswith(SHOWN)
+        answer = Response(media["data"], mimetype=media["mime_type"] if shown else "application/octet-stream")
+        if not shown:
+            answer.headers.set("Content-Disposition", "attachment", filename=media["filename"] or "file")
+        return answer
 
     def _post(message: dict[str, Any], person: dict[str, Any], wait: bool):
         value = {"contacts": [_contact(person)], "messages": [message]}

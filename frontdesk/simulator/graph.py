@@ -124,7 +124,8 @@ def graph_api(config: Config, behaviour: Behaviour, record: Record, webhooks: We
         media = record.media.get(media_id)
         if media is None:
             raise Refused(100, f"Object with ID '{media_id}' does not exist")
-        media["url_until"] = time.time() + MEDIA_SECONDS
+        media["url_until"] = 0 if behaviour.address_is_over() else time.time() + MEDIA_SECONDS
+        record.note("calls", {"kind": "address", "media_id": media_id, "code": None})
         return jsonify(
             id=media_id,
             url=f"http://127.0.0.1:{config.port}/media-files/{media_id}",
@@ -138,7 +139,10 @@ def graph_api(config: Config, behaviour: Behaviour, record: Record, webhooks: We
     def download(media_id: str):
         media = record.media.get(media_id)
         if media is None or media.get("url_until", 0) < time.time():
+            record.note("calls", {"kind": "download", "media_id": media_id, "code": 404})
             return Response(status=404)
+        time.sleep(behaviour.download_ms / 1000)
+        record.note("calls", {"kind": "download", "media_id": media_id, "code": None})
         return Response(media["data"], mimetype=media["mime_type"])
 
     @api.delete("/<version>/<media_id>")

@@ -35,8 +35,16 @@ class Client:
     persona: str = ""
     language: str = ""
     temperature: float | None = None
+    image_text: str = ""
+    voice_text: str = ""
     stop_text: str = ""
     start_text: str = ""
+    knowledge_only: bool = False
+    unknown_text: str = ""
+    shows_sources: bool = False
+    sources_text: str = ""
+    passage_when_away: bool = False
+    passage_text: str = ""
 
 
 def get(db: sqlite3.Connection, client_id: int, settings: Settings) -> Client:
@@ -64,8 +72,16 @@ def get(db: sqlite3.Connection, client_id: int, settings: Settings) -> Client:
         persona=row["persona"],
         language=row["language"],
         temperature=row["temperature"],
+        image_text=row["image_text"],
+        voice_text=row["voice_text"],
         stop_text=row["stop_text"],
         start_text=row["start_text"],
+        knowledge_only=bool(row["knowledge_only"]),
+        unknown_text=row["unknown_text"],
+        shows_sources=bool(row["shows_sources"]),
+        sources_text=row["sources_text"],
+        passage_when_away=bool(row["passage_when_away"]),
+        passage_text=row["passage_text"],
     )
 
 
@@ -133,7 +149,8 @@ CHANGEABLE = (
     "name", "time_zone", "model", "temperature", "quiet_seconds", "longest_wait_seconds", "stale_after_minutes",
     "patience_seconds", "answer_after_holding", "holding_text", "apology_text", "pause_hours", "person_words", "person_text",
     "away_text", "hours", "wait_threshold_seconds", "wait_text", "persona", "language", "region",
-    "stop_text", "start_text",
+    "stop_text", "start_text", "knowledge_only", "unknown_text", "shows_sources", "sources_text", "passage_when_away", "passage_text",
+    "image_text", "voice_text",
 )  # fmt: skip
 
 

@@ -104,6 +104,8 @@ def _merge(db: sqlite3.Connection, *, keep: int, gone: int) -> None:
                                      ELSE MIN(waiting_since, COALESCE(:waiting, waiting_since)) END,
                 reply_due_at = CASE WHEN reply_due_at IS NULL THEN :due
                                     ELSE MIN(reply_due_at, COALESCE(:due, reply_due_at)) END,
+                files_until = COALESCE(files_until, :files_until),
+                has_files = MAX(has_files, :has_files),
                 window_closes_at = MAX(COALESCE(window_closes_at, 0), COALESCE(:window, 0)),
                 state = CASE WHEN :state = 'human' THEN 'human' ELSE state END,
                 needs_person_at = COALESCE(needs_person_at, :needs_at),
@@ -114,6 +116,8 @@ def _merge(db: sqlite3.Connection, *, keep: int, gone: int) -> None:
                 "id": ours["id"],
                 "waiting": theirs["waiting_since"],
                 "due": theirs["reply_due_at"],
+                "files_until": theirs["files_until"],
+                "has_files": theirs["has_files"],
                 "window": theirs["window_closes_at"],
                 "state": theirs["state"],
                 "needs_at": theirs["needs_person_at"],

@@ -14,6 +14,8 @@ CLAIM_IS_FREE = """
 # A due time further ahead than any quiet period was set before the clock went back.
 FURTHEST_DUE_SECONDS = 700
 
+FILES_ARE_HERE = f"(files_until IS NULL OR files_until <= :now OR files_until > :now + {FURTHEST_DUE_SECONDS})"
+
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
@@ -36,6 +38,13 @@ class Conversation:
     taken_by: int | None
     resumes_at: float | None
     told_wait_at: float | None
+    files_until: float | None
+    has_files: int
+
+    @property
+    def answer_due_at(self) -> float | None:
+        """When the answer may begin: after the quiet period, and not before the customer's files are read or the wait for them over."""
+        return self.reply_due_at and max(self.reply_due_at, self.files_until or 0)
 
 
 _COLUMNS = ", ".join(field.name for field in fields(Conversation))
@@ -92,6 +101,18 @@ def customer_wrote(
     )
 
 
+def wait_for_files(db: sqlite3.Connection, conversation_id: int, now: float, until: float) -> None:
+    """The answer waits for files; more of them that come meanwhile do not make it longer."""
+    db.execute(
+        f"UPDATE conversations SET files_until = CASE WHEN {FILES_ARE_HERE} THEN :until ELSE files_until END WHERE id = :id",
+        {"id": conversation_id, "now": now, "until": until},
+    )
+
+
+def files_are_here(db: sqlite3.Connection, conversation_id: int) -> None:
+    db.execute("UPDATE conversations SET files_until = NULL WHERE id = ?", (conversation_id,))
+
+
 def claim(db: sqlite3.Connection, conversation_id: int, owner: str, now: float, lease_seconds: float) -> Conversation | None:
     """Take the right to write this conversation's answer, if one is owed, due, and nobody holds it."""
     row = db.execute(
@@ -99,7 +120,7 @@ def claim(db: sqlite3.Connection, conversation_id: int, owner: str, now: float, 
         UPDATE conversations SET claim_owner = :owner, claim_expires_at = :now + :lease_seconds
         WHERE id = :id AND state = 'bot' AND waiting_since IS NOT NULL
             AND (reply_due_at <= :now OR reply_due_at > :now + {FURTHEST_DUE_SECONDS})
-            AND {CLAIM_IS_FREE}
+            AND {FILES_ARE_HERE} AND {CLAIM_IS_FREE}
         RETURNING {_COLUMNS}
         """,
         {"id": conversation_id, "owner": owner, "now": now, "lease_seconds": lease_seconds},
@@ -116,7 +137,7 @@ def claim_early(
         UPDATE conversations SET claim_owner = :owner, claim_expires_at = :now + :lease_seconds
         WHERE id = :id AND state = 'bot' AND waiting_since IS NOT NULL
             AND reply_due_at BETWEEN :now + :at_least AND :now + {FURTHEST_DUE_SECONDS}
-            AND {CLAIM_IS_FREE}
+            AND {FILES_ARE_HERE} AND {CLAIM_IS_FREE}
         RETURNING {_COLUMNS}
         """,
         {
@@ -165,6 +186,7 @@ def settle(db: sqlite3.Connection, conversation_id: int) -> None:
             waiting_since = CASE WHEN still_waits THEN waiting_from END,
             reply_due_at = CASE WHEN still_waits THEN reply_due_at END,
             reply_failures = 0, reply_restarted = 0,
+            files_until = CASE WHEN still_waits THEN files_until END,
             held_at = CASE WHEN still_waits THEN held_at END,
             told_wait_at = CASE WHEN still_waits THEN told_wait_at END
         FROM (SELECT COUNT(*) > 0 AS still_waits, MIN(created_at) AS waiting_from
@@ -307,7 +329,7 @@ def due(db: sqlite3.Connection, now: float, lease_seconds: float, limit: int = 1
             SELECT id FROM conversations
             WHERE waiting_since IS NOT NULL AND state = 'bot'
                 AND (reply_due_at <= :now OR reply_due_at > :now + {FURTHEST_DUE_SECONDS})
-                AND {CLAIM_IS_FREE}
+                AND {FILES_ARE_HERE} AND {CLAIM_IS_FREE}
             ORDER BY waiting_since LIMIT :limit
             """,
             {"now": now, "lease_seconds": lease_seconds, "limit": limit},

@@ -10,16 +10,19 @@ from frontdesk.store.seen import Shown
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """`shown`: what of the documents the model saw for it."""
+    """`shown`: what of the documents the model saw for it. `gap`: why they did not answer, None where they did."""
 
     text: str
     shown: list[Shown]
+    gap: str | None = None
 
 
-def put(db: sqlite3.Connection, conversation_id: int, message_ids: list[int], text: str, shown: Sequence[Shown], now: float) -> None:
+def put(
+    db: sqlite3.Connection, conversation_id: int, message_ids: list[int], text: str, shown: Sequence[Shown], now: float, gap: str | None = None
+) -> None:
     db.execute(
-        "INSERT OR REPLACE INTO drafts (conversation_id, message_ids, text, passages, created_at) VALUES (?, ?, ?, ?, ?)",
-        (conversation_id, json.dumps(sorted(message_ids)), text, json.dumps([asdict(each) for each in shown]), now),
+        "INSERT OR REPLACE INTO drafts (conversation_id, message_ids, text, passages, created_at, gap) VALUES (?, ?, ?, ?, ?, ?)",
+        (conversation_id, json.dumps(sorted(message_ids)), text, json.dumps([asdict(each) for each in shown]), now, gap),
     )
 
 
@@ -28,11 +31,11 @@ def take(db: sqlite3.Connection, conversation_id: int, message_ids: list[int]) -
     if not db.execute("SELECT 1 FROM drafts WHERE conversation_id = ?", (conversation_id,)).fetchone():
         return None  # without asking for the write lock
     row = db.execute(
-        "DELETE FROM drafts WHERE conversation_id = ? RETURNING message_ids, text, passages", (conversation_id,)
+        "DELETE FROM drafts WHERE conversation_id = ? RETURNING message_ids, text, passages, gap", (conversation_id,)
     ).fetchone()
     if row is None or json.loads(row["message_ids"]) != sorted(message_ids):
         return None
-    return Draft(row["text"], [Shown(**each) for each in json.loads(row["passages"])])
+    return Draft(row["text"], [Shown(**each) for each in json.loads(row["passages"])], row["gap"])
 
 
 def remove(db: sqlite3.Connection, conversation_id: int) -> None:

@@ -90,6 +90,19 @@ def of_client(db: sqlite3.Connection, client_id: int) -> list[Document]:
     return [_document(row) for row in rows]
 
 
+def newest_named(db: sqlite3.Connection, client_id: int, name: str, kind: str) -> Document | None:
+    """The newest version of the document of this name and kind that is in use, also one that is still being read."""
+    row = db.execute(
+        f"""
+        SELECT {COLUMNS} FROM knowledge_documents
+        WHERE client_id = ? AND name = ? AND kind = ? AND active AND superseded_at IS NULL AND removed_at IS NULL AND state <> 'failed'
+        ORDER BY version DESC, id DESC LIMIT 1
+        """,
+        (client_id, name, kind),
+    ).fetchone()
+    return _document(row) if row else None
+
+
 def any_of(db: sqlite3.Connection, client_id: int) -> bool:
     """Whether this client has anything that searches could find."""
     row = db.execute("SELECT 1 FROM knowledge_documents WHERE client_id = ? AND live = 1 LIMIT 1", (client_id,)).fetchone()
@@ -194,15 +207,34 @@ def sections(db: sqlite3.Connection, document_id: int, start: int = 0, limit: in
 
 
 def now_found(db: sqlite3.Connection, document: Document, now: float) -> None:
-    """Searches find this version from now on, and the one that it replaces no longer. Inside a transaction."""
+    """Searches find this version from now on, and those before it no longer, also where one between them never was found. Inside a
+    transaction.
+    """
     db.execute("UPDATE knowledge_documents SET live = 1, settled = 1, updated_at = ? WHERE id = ?", (now, document.id))
     db.execute(
         """
+        WITH RECURSIVE versions (id) AS (
+            SELECT ? UNION SELECT replaces FROM knowledge_documents JOIN versions USING (id) WHERE replaces IS NOT NULL
+        )
         UPDATE knowledge_documents SET live = 0, superseded_at = ?, settled = 0
-        WHERE client_id = ? AND id = ? AND superseded_at IS NULL
+        WHERE client_id = ? AND id IN (SELECT id FROM versions) AND superseded_at IS NULL
         """,
-        (now, document.client_id, document.replaces),
+        (document.replaces, now, document.client_id),
     )
+
+
+def versions_to_take_out(db: sqlite3.Connection, document_id: int) -> list[int]:
+    """Those before this one whose chunks are still in the indexes."""
+    rows = db.execute(
+        """
+        WITH RECURSIVE versions (id) AS (
+            SELECT ? UNION SELECT replaces FROM knowledge_documents JOIN versions USING (id) WHERE replaces IS NOT NULL
+        )
+        SELECT id FROM knowledge_documents WHERE id IN (SELECT id FROM versions) AND id <> ? AND settled = 0
+        """,
+        (document_id, document_id),
+    )
+    return [row["id"] for row in rows]
 
 
 def settle(db: sqlite3.Connection, document_id: int) -> None:

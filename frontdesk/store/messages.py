@@ -214,23 +214,48 @@ def seconds_to_a_person(db: sqlite3.Connection, client_id: int, limit: int = 20)
 def history(db: sqlite3.Connection, conversation_id: int, limit: int, before: int = 2**62) -> tuple[list[Turn], int]:
     """The newest `limit` messages before those that wait, in the order they came, and how many older ones there are.
 
-    `before`: as it was when this answer was written. Left out: what was taken back, reactions and system notes (they answer nothing),
-    and what never went out.
+    `before`: as it was when this answer was written. Left out: lines that name an answer's sources (the model would write such ones
+    itself), what was taken back, system notes (they answer nothing), and what never went out. A customer's reaction stands with what it
+    is to, the newest to each message alone: a thumb up may be the answer to a question.
     """
     which = """
         conversation_id = ?1 AND id < ?2 AND COALESCE(answered_by, 0) < ?2 AND revoked_at IS NULL AND text <> '' AND group_id IS NULL
-        AND kind NOT IN ('reaction', 'system', 'unsupported') AND state NOT IN ('waiting', 'failed', 'withdrawn')
+        AND kind NOT IN ('system', 'unsupported') AND state NOT IN ('waiting', 'failed', 'withdrawn')
         AND COALESCE(purpose, '') <> 'holding'
+        AND (kind <> 'reaction' OR direction = 'in')
     """
     count = db.execute(f"SELECT COUNT(*) FROM messages WHERE {which}", (conversation_id, before)).fetchone()[0]
     rows = db.execute(
         f"""
-        SELECT id, direction, text FROM messages WHERE {which}
+        SELECT id, direction, text, kind, line FROM messages LEFT JOIN knowledge_sources ON message_id = id WHERE {which}
         ORDER BY id DESC LIMIT ?3
         """,
         (conversation_id, before, limit),
     ).fetchall()
-    return [Turn(*row) for row in reversed(rows)], max(0, count - limit)
+    reactions = [row["id"] for row in rows if row["kind"] == "reaction"]
+    words = _reactions(db, reactions) if reactions else {}
+    turns = (Turn(row["id"], row["direction"], words.get(row["id"], "") if row["kind"] == "reaction" else _without_sources(row)) for row in reversed(rows))
+    return [turn for turn in turns if turn.text], max(0, count - limit)
+
+
+def _without_sources(row: sqlite3.Row) -> str:
+    return row["text"].removesuffix(row["line"]).rstrip() if row["line"] else row["text"]
+
+
+def _reactions(db: sqlite3.Connection, ids: list[int]) -> dict[int, str]:
+    """These reactions in words, without those that were taken back or replaced."""
+    newest = {}
+    for row in db.execute(
+        """
+        SELECT this.id, this.text, this.reply_to_external_id, substr(reacted.text, 1, 120) AS reacted FROM messages AS this
+        LEFT JOIN messages AS reacted ON reacted.number_id = this.number_id AND reacted.external_id = this.reply_to_external_id
+        WHERE this.id IN (SELECT value FROM json_each(?)) ORDER BY this.id
+        """,
+        (json.dumps(ids),),
+    ):
+        newest[row["reply_to_external_id"]] = row
+    shown = (row for row in newest.values() if row["text"] != "[reaction removed]")
+    return {row["id"]: row["text"].replace("]", f' to: "{row["reacted"]}"]') if row["reacted"] else row["text"] for row in shown}
 
 
 def newest_inbound_external_id(db: sqlite3.Connection, conversation_id: int) -> str | None:

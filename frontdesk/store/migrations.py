@@ -1113,6 +1113,79 @@ def m022_callbacks(db: Database) -> None:
 
 
 @migrations()
+def m023_knowledge(db: Database) -> None:
+    _statements(
+        db,
+        """
+        -- answers rest on the documents alone; what they do not hold gets `unknown_text` and a person
+        ALTER TABLE clients ADD COLUMN knowledge_only INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE clients ADD COLUMN unknown_text TEXT NOT NULL
+            DEFAULT 'I cannot answer that from what I have here. I have asked a colleague to look at it.';
+        -- a line under an answer names the documents it was made of
+        ALTER TABLE clients ADD COLUMN shows_sources INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE clients ADD COLUMN sources_text TEXT NOT NULL DEFAULT 'From:';
+        -- with the model away, the holding text may carry a passage
+        ALTER TABLE clients ADD COLUMN passage_when_away INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE clients ADD COLUMN passage_text TEXT NOT NULL DEFAULT 'Until then, this is what our documents say:';
+
+        -- why the documents did not answer, where they did not (see questions.cause)
+        ALTER TABLE drafts ADD COLUMN gap TEXT;
+        ALTER TABLE tries ADD COLUMN gap TEXT;
+        ALTER TABLE knowledge_seen ADD COLUMN page INTEGER;
+
+        -- what was written under an answer to name its sources: the model is not shown it as words of its own
+        CREATE TABLE knowledge_sources (
+            message_id INTEGER PRIMARY KEY REFERENCES messages ON DELETE CASCADE,
+            line TEXT NOT NULL
+        );
+
+        -- Questions that the documents did not answer, by likeness.
+        CREATE TABLE question_groups (
+            id INTEGER PRIMARY KEY,
+            client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
+            text TEXT NOT NULL,
+            word_count INTEGER NOT NULL,
+            model_id INTEGER,
+            bits BLOB,
+            vector BLOB,
+            count INTEGER NOT NULL DEFAULT 0,
+            latest_at REAL NOT NULL,
+            state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'dismissed', 'answered')),
+            document_id INTEGER,
+            answered_at REAL
+        );
+        CREATE INDEX question_groups_open ON question_groups (client_id, state, count, latest_at);
+        CREATE INDEX question_groups_answered ON question_groups (client_id, answered_at) WHERE state = 'answered';
+        CREATE INDEX question_groups_vectors ON question_groups (client_id, model_id, latest_at) WHERE vector IS NOT NULL;
+
+        CREATE TABLE question_words (
+            client_id INTEGER NOT NULL,
+            word TEXT NOT NULL,
+            group_id INTEGER NOT NULL REFERENCES question_groups ON DELETE CASCADE,
+            PRIMARY KEY (client_id, word, group_id)
+        ) WITHOUT ROWID;
+        CREATE INDEX question_words_group ON question_words (group_id);
+
+        CREATE TABLE questions (
+            id INTEGER PRIMARY KEY,
+            client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
+            conversation_id INTEGER NOT NULL REFERENCES conversations ON DELETE CASCADE,
+            -- the customer's message that asks: a question is kept once
+            message_id INTEGER NOT NULL UNIQUE,
+            cause TEXT NOT NULL CHECK (cause IN ('no_passage', 'declined', 'person')),
+            text TEXT NOT NULL,
+            asked_at REAL NOT NULL,
+            -- NULL: to be grouped
+            group_id INTEGER REFERENCES question_groups ON DELETE CASCADE
+        );
+        CREATE INDEX questions_ungrouped ON questions (id) WHERE group_id IS NULL;
+        CREATE INDEX questions_group ON questions (group_id, id);
+        CREATE INDEX questions_age ON questions (asked_at)
+        """,
+    )
+
+
+@migrations()
 def m024_replays(db: Database) -> None:
     """Past answers and saved questions asked again. What customers wrote is not copied: it goes with their messages."""
     _statements(
@@ -1169,53 +1242,6 @@ def m024_replays(db: Database) -> None:
         CREATE INDEX replay_items_message ON replay_items (message_id) WHERE message_id IS NOT NULL
         """,
     )
-
-
-@migrations()
-def m028_webhook_addresses(db: Database) -> None:
-    # webhook_key: part of the address a number's webhooks come to, where it has one of its own; a new key is a new address.
-    # told_at: when a webhook last told of a message we sent.
-    _statements(
-        db,
-        """
-        ALTER TABLE numbers ADD COLUMN webhook_key TEXT;
-        ALTER TABLE numbers ADD COLUMN told_at REAL
-        """,
-    )
-
-
-@migrations()
-def m031_reach(db: Database) -> None:
-    db.conn.execute("CREATE TABLE reach (account_id TEXT PRIMARY KEY, people REAL NOT NULL, read_at REAL NOT NULL) WITHOUT ROWID")
-
-
-@migrations()
-def m031b_opt_outs(db: Database) -> None:
-    """From one number; without a number from all, as everybody's was until now."""
-    _statements(
-        db,
-        """
-        CREATE TABLE opt_outs (
-            contact_id INTEGER NOT NULL REFERENCES contacts ON DELETE CASCADE,
-            number_id INTEGER REFERENCES numbers ON DELETE CASCADE,
-            stopped_at REAL NOT NULL
-        );
-        CREATE UNIQUE INDEX opt_outs_once ON opt_outs (contact_id, COALESCE(number_id, 0));
-        INSERT INTO opt_outs (contact_id, stopped_at) SELECT id, marketing_stopped_at FROM contacts WHERE marketing_stopped_at IS NOT NULL;
-        ALTER TABLE contacts DROP COLUMN marketing_stopped_at
-        """,
-    )
-
-
-@migrations()
-def m031c_resumed(db: Database) -> None:
-    db.conn.execute("ALTER TABLE broadcasts ADD COLUMN resumed_at REAL")
-
-
-@migrations()
-def m032_trace(db: Database) -> None:
-    """The id that a customer's message keeps from its webhook to the answer's send, for the log."""
-    db.conn.execute("ALTER TABLE messages ADD COLUMN trace TEXT")
 
 
 @migrations()
@@ -1376,6 +1402,86 @@ def m027_widget(db: Database) -> None:
         CREATE INDEX widget_references_joined ON widget_references (joined_conversation_id) WHERE joined_conversation_id IS NOT NULL
         """,
     )
+
+
+@migrations()
+def m028_webhook_addresses(db: Database) -> None:
+    # webhook_key: part of the address a number's webhooks come to, where it has one of its own; a new key is a new address.
+    # told_at: when a webhook last told of a message we sent.
+    _statements(
+        db,
+        """
+        ALTER TABLE numbers ADD COLUMN webhook_key TEXT;
+        ALTER TABLE numbers ADD COLUMN told_at REAL
+        """,
+    )
+
+
+@migrations()
+def m029_received_files(db: Database) -> None:
+    """What customers send besides text: fetched, read, and shown on the desk. The file itself is in `media`, as those for sending."""
+    _statements(
+        db,
+        """
+        CREATE TABLE received_files (
+            message_id INTEGER PRIMARY KEY REFERENCES messages ON DELETE CASCADE,
+            state TEXT NOT NULL CHECK (state IN ('wanted', 'fetched', 'done', 'failed')),
+            text TEXT,
+            error_code TEXT,
+            error_words TEXT,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            due_at REAL,
+            lease_owner TEXT,
+            lease_expires_at REAL,
+            created_at REAL NOT NULL
+        );
+        CREATE INDEX received_files_open ON received_files (message_id) WHERE state IN ('wanted', 'fetched');
+
+        -- so long the answer waits for files that are still being fetched and read
+        ALTER TABLE conversations ADD COLUMN files_until REAL;
+        -- most conversations never hold a file, and then nobody looks for any
+        ALTER TABLE conversations ADD COLUMN has_files INTEGER NOT NULL DEFAULT 0;
+
+        ALTER TABLE clients ADD COLUMN image_text TEXT NOT NULL
+            DEFAULT 'Thank you. I cannot look at pictures and videos here: please tell me in a few words what it is about.';
+        ALTER TABLE clients ADD COLUMN voice_text TEXT NOT NULL
+            DEFAULT 'Thank you. I cannot listen to voice messages here: please write to me what it is about.'
+        """,
+    )
+
+
+@migrations()
+def m031_reach(db: Database) -> None:
+    db.conn.execute("CREATE TABLE reach (account_id TEXT PRIMARY KEY, people REAL NOT NULL, read_at REAL NOT NULL) WITHOUT ROWID")
+
+
+@migrations()
+def m031b_opt_outs(db: Database) -> None:
+    """From one number; without a number from all, as everybody's was until now."""
+    _statements(
+        db,
+        """
+        CREATE TABLE opt_outs (
+            contact_id INTEGER NOT NULL REFERENCES contacts ON DELETE CASCADE,
+            number_id INTEGER REFERENCES numbers ON DELETE CASCADE,
+            stopped_at REAL NOT NULL
+        );
+        CREATE UNIQUE INDEX opt_outs_once ON opt_outs (contact_id, COALESCE(number_id, 0));
+        INSERT INTO opt_outs (contact_id, stopped_at) SELECT id, marketing_stopped_at FROM contacts WHERE marketing_stopped_at IS NOT NULL;
+        ALTER TABLE contacts DROP COLUMN marketing_stopped_at
+        """,
+    )
+
+
+@migrations()
+def m031c_resumed(db: Database) -> None:
+    db.conn.execute("ALTER TABLE broadcasts ADD COLUMN resumed_at REAL")
+
+
+@migrations()
+def m032_trace(db: Database) -> None:
+    """The id that a customer's message keeps from its webhook to the answer's send, for the log."""
+    db.conn.execute("ALTER TABLE messages ADD COLUMN trace TEXT")
 
 
 def _statements(db: Database, script: str) -> None:

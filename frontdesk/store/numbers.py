@@ -72,6 +72,10 @@ def all_of_them(db: sqlite3.Connection) -> list[Number]:
     return [Number(*row) for row in db.execute("SELECT * FROM numbers ORDER BY id")]
 
 
+def of_channel(db: sqlite3.Connection, channel: str) -> list[Number]:
+    return [Number(*row) for row in db.execute("SELECT * FROM numbers WHERE channel = ? ORDER BY id", (channel,))]
+
+
 def put(
     db: sqlite3.Connection,
     settings: Settings,

@@ -146,6 +146,11 @@ def rows_with(db: sqlite3.Connection, kind: str, term: str) -> int:
     return row["doc"] if row else 0
 
 
+def about(db: sqlite3.Connection) -> int:
+    """About how many chunks there are, of all clients."""
+    return db.execute("SELECT MAX(id) FROM knowledge_chunks").fetchone()[0] or 0
+
+
 def by_meaning(
     db: sqlite3.Connection, client_id: int, model_id: int, bits: bytes, vector: bytes, limit: int
 ) -> list[tuple[int, float]]:

@@ -5,11 +5,11 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Any
 
-from frontdesk.store import media
+from frontdesk.store import media, received_files
 from frontdesk.store.media import Media
-
 from frontdesk.store.names import SHOWN_NAME
 from frontdesk.store.opt_outs import STOPPED_AT
+from frontdesk.store.received_files import ReceivedFile
 
 
 @dataclass(slots=True)
@@ -45,6 +45,7 @@ class Line:
     quoted: "Quote | None" = None
     reactions: list[str] = field(default_factory=list)
     file: Media | None = None
+    received: ReceivedFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,9 @@ def _add_files(db: sqlite3.Connection, lines: list[Line]) -> None:
     for line in lines:
         if line.media_id is not None:
             line.file = media.get(db, line.media_id)
+    received = received_files.of_messages(db, [line.id for line in lines if line.media and line.direction == "in"])
+    for line in lines:
+        line.received = received.get(line.id)
 
 
 def _line(row: sqlite3.Row) -> Line:

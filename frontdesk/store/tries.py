@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """`state`: wanted, ready (`text` is the answer), failed (`text` says why)."""
+    """`state`: wanted, ready (`text` is the answer), failed (`text` says why). `gap`: the documents had no answer, a person would be asked."""
 
     id: int
     client_id: int
@@ -20,6 +20,7 @@ class Try:
     seconds: float | None
     tokens_per_second: float | None
     created_at: float
+    gap: str | None
 
 
 def add(
@@ -39,11 +40,12 @@ def get(db: sqlite3.Connection, try_id: int) -> Try | None:
 
 
 def settle(
-    db: sqlite3.Connection, try_id: int, state: str, text: str, seconds: float | None = None, tokens_per_second: float | None = None
-) -> None:
+    db: sqlite3.Connection, try_id: int, state: str, text: str, seconds: float | None = None, tokens_per_second: float | None = None,
+    gap: str | None = None,
+) -> None:  # fmt: skip
     db.execute(
-        "UPDATE tries SET state = ?, text = ?, seconds = ?, tokens_per_second = ? WHERE id = ? AND state = 'wanted'",
-        (state, text, seconds, tokens_per_second, try_id),
+        "UPDATE tries SET state = ?, text = ?, seconds = ?, tokens_per_second = ?, gap = ? WHERE id = ? AND state = 'wanted'",
+        (state, text, seconds, tokens_per_second, gap, try_id),
     )
 
 

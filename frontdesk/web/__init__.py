@@ -24,6 +24,7 @@ from frontdesk.web.metrics import metrics_page
 from frontdesk.web.numbers import number_pages
 from frontdesk.web.overview import overview_pages
 from frontdesk.web.pages import add_pages
+from frontdesk.web.questions import question_pages
 from frontdesk.web.rejected import rejected_pages
 from frontdesk.web.replays import replay_pages
 from frontdesk.web.rq import rq_pages
@@ -53,6 +54,7 @@ PAGES = (
     knowledge_pages,
     replay_pages,
     check_pages,
+    question_pages,
     audience_pages,
     broadcast_pages,
     number_pages,

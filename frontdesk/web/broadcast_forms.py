@@ -8,7 +8,7 @@ from frontdesk.errors import MediaRefused
 from frontdesk.flows import media, template_parts
 from frontdesk.flows.broadcasts import Wanted
 from frontdesk.flows.context import Context
-from frontdesk.store import audiences, broadcasts, media as media_rows, numbers, templates, widgets
+from frontdesk.store import audiences, broadcasts, media as media_rows, numbers, templates
 from frontdesk.store.audiences import Audience
 from frontdesk.store.numbers import Number
 from frontdesk.store.templates import Template
@@ -44,7 +44,7 @@ class Choice:
 def choice(context: Context) -> Choice:
     """By the ids in the address or the form; the only one of a kind chooses itself."""
     db = context.db
-    all_numbers = [number for number in numbers.all_of_them(db) if number.channel != widgets.CHANNEL]
+    all_numbers = numbers.of_channel(db, "cloud")  # templates go through no other
     number = _one(all_numbers, "number")
     if number is None and all_numbers:
         number = all_numbers[0]

@@ -33,9 +33,17 @@ TEXTS = [
     ("person_text", "The text for who asks for a person", False),
     ("away_text", "The text outside opening hours", False),
     ("wait_text", "The text about waiting", False),
+    ("image_text", "The text for pictures", False),
+    ("voice_text", "The text for voice messages", False),
     ("stop_text", "The text for who writes STOP", False),
     ("start_text", "The text for who writes START", False),
+    ("unknown_text", "The sentence for what the knowledge does not hold", False),
+    ("sources_text", "The words before the sources", False),
+    ("passage_text", "The words before a passage", False),
 ]
+
+
+CHECKS = ("knowledge_only", "shows_sources", "passage_when_away")
 
 
 def client_pages(context: Context) -> Blueprint:
@@ -209,6 +217,7 @@ def _as_typed(stored: dict) -> dict[str, str]:
     values |= opening_hours.typed(stored["hours"])
     values |= {"prompt": stored["system_prompt"], "seen": repr(stored["updated_at"])}
     values["own_words"] = "" if stored["person_words"] is None else "yes"
+    values |= {field: "yes" if stored[field] else "" for field in CHECKS}
     values["after_holding"] = {None: "", 0: "no", 1: "yes"}[stored["answer_after_holding"]]
     return values
 
@@ -222,6 +231,11 @@ def _read(form: Form) -> dict:
     values["pause_hours"] = form.number("pause_hours", "The pause", 0.1, 168) or 12
     for field, label, required in TEXTS:
         values[field] = form.words(field, label, LONGEST_TEXT, required=required)
+    for field in CHECKS:
+        form.values[field] = request.form.get(field, "")
+        values[field] = form.values[field] == "yes"
+    if values["knowledge_only"] and not values["unknown_text"]:
+        form.wrong("unknown_text", "Customers need a sentence to read where the knowledge has no answer.")
     values["hours"] = opening_hours.read(form)
     form.values["own_words"] = request.form.get("own_words", "")
     words = form.words("person_words", "The words", 4_000, required=False)

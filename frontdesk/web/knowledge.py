@@ -7,7 +7,7 @@ from frontdesk.fetch import LONGEST_URL
 from frontdesk.flows import extraction, knowledge as flow, reindexing, retrieval
 from frontdesk.flows.context import Context
 from frontdesk.flows.extraction import Unreadable
-from frontdesk.store import clients, embeddings, knowledge, knowledge_pages as web_pages, vectors
+from frontdesk.store import clients, embeddings, knowledge, knowledge_pages as web_pages, questions, vectors
 from frontdesk.web import access, errors
 from frontdesk.web.forms import Form
 from frontdesk.web.pages import flash, see_other
@@ -16,6 +16,7 @@ LONGEST_TEXT = 200_000  # typed into the page; more is a file
 LARGEST_UPLOAD_BYTES = 4 * extraction.LARGEST_FILE_BYTES
 MOST_FILES = 50
 SECTIONS_SHOWN = 40
+MOST_COUNTED = 100
 UPLOADS = ("knowledge.add", "knowledge.replace")
 
 
@@ -36,11 +37,11 @@ def knowledge_pages(context: Context) -> Blueprint:
 
     @pages.get("/knowledge")
     def all_knowledge():
-        return _list(context, _client(context, request.args.get("client")), Form())
+        return _list(context, chosen_client(context, request.args.get("client")), Form())
 
     @pages.post("/knowledge/of/<int:client_id>")
     def add(client_id: int):
-        client_id = _client(context, str(client_id))
+        client_id = chosen_client(context, str(client_id))
         form = Form()
         added = _add(context, client_id, form)
         if not form:
@@ -91,7 +92,7 @@ def knowledge_pages(context: Context) -> Blueprint:
     return pages
 
 
-def _client(context: Context, given: str | None) -> int:
+def chosen_client(context: Context, given: str | None) -> int:
     """The client asked for; the first one if none is."""
     known = [id_ for id_, _ in clients.names(context.db)]
     if given is None and known:
@@ -152,15 +153,16 @@ def _adding(form: Form, field: str, add, name: str = "") -> None:
 
 def _list(context: Context, client_id: int, form: Form) -> str:
     query = request.args.get("q", "").strip()
-    found = _found(context, client_id, query) if query else []
+    found = found_by_words(context, client_id, query) if query else []
     return render_template(
         "desk/knowledge.html", client_id=client_id, names=clients.names(context.db), form=form, query=query, found=found,
         documents=[(each, _standing(context, each)) for each in knowledge.of_client(context.db, client_id)],
         meaning=_meaning(context), kinds=",".join(extraction.KINDS), gone=web_pages.gone(context.db, client_id),
+        unanswered=questions.count_open(context.db, client_id, MOST_COUNTED),
     )  # fmt: skip
 
 
-def _found(context: Context, client_id: int, query: str) -> list[retrieval.Passage]:
+def found_by_words(context: Context, client_id: int, query: str) -> list[retrieval.Passage]:
     """By words alone: this process asks no model."""
     scores: dict[int, float] = {}
     retrieval.rank(context.db, client_id, query[: retrieval.LONGEST_QUERY], scores, {})

@@ -6,6 +6,7 @@ import requests
 from flask import Blueprint, Response, jsonify, request
 
 # Of one connection, not of the message: RFC 9110, 7.6.1. The length follows from the body.
+LARGEST_BODY_BYTES = 101 * 1024 * 1024  # WhatsApp's largest file, and the form around it
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "content-length", "content-encoding"}
 TIMEOUT_SECONDS = (2, 30)
 
@@ -24,6 +25,7 @@ def simulator_pages(simulator_url: str, notice: Callable[[], str | None] = lambd
     @pages.route("/simulator", defaults={"path": ""}, methods=["GET"])
     @pages.route("/simulator/<path:path>", methods=["GET", "POST", "PUT"])
     def forward(path: str):
+        request.max_content_length = LARGEST_BODY_BYTES
         try:
             answer = requests.request(
                 request.method,

@@ -4,7 +4,7 @@ from flask import Blueprint, render_template
 
 from frontdesk.flows import template_parts
 from frontdesk.flows.context import Context
-from frontdesk.store import numbers, templates, widgets
+from frontdesk.store import numbers, templates
 from frontdesk.web import access
 from frontdesk.web.pages import flash, see_other
 
@@ -14,11 +14,12 @@ def template_pages(context: Context) -> Blueprint:
 
     @pages.get("/templates")
     def all_templates():
-        accounts = {number.account_id: number for number in numbers.all_of_them(context.db) if number.account_id}
+        found = numbers.of_channel(context.db, "cloud")
+        accounts = {number.account_id: number for number in found if number.account_id}
         return render_template(
             "desk/templates.html",
             accounts=[_account(context, account_id) for account_id in accounts],
-            without_account=[number for number in numbers.all_of_them(context.db) if not number.account_id and number.channel != widgets.CHANNEL],
+            without_account=[number for number in found if not number.account_id],
         )
 
     @pages.post("/templates/refresh")

@@ -5,10 +5,10 @@ import logging
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 
 from frontdesk import queues
-from frontdesk.flows import live_answer, mends, suggest, take_over, waits
+from frontdesk.flows import live_answer, mends, receiving, suggest, take_over, waits
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend
-from frontdesk.store import canned, conversations, inbox, notes, numbers, seen, suggestions, thread, users, widgets
+from frontdesk.store import canned, conversations, inbox, notes, numbers, received_files, seen, suggestions, thread, users, widgets
 from frontdesk.store.conversations import Conversation
 from frontdesk.web import access, attachments
 from frontdesk.web.inbox import if_changed, list_values
@@ -88,6 +88,14 @@ def thread_pages(context: Context) -> Blueprint:
         _ACTIONS[action](context, conversation_id)
         return redirect(url_for(".show", conversation_id=conversation_id), 303)
 
+    @pages.post("/inbox/<int:conversation_id>/files/<int:message_id>/again")
+    def receive_again(conversation_id: int, message_id: int):
+        _conversation(context, conversation_id)
+        if received_files.get(context.db, message_id) is None or received_files.origin(context.db, message_id).conversation_id != conversation_id:
+            abort(404, "This file is not here.")
+        receiving.want_again(context, message_id)
+        return redirect(url_for(".show", conversation_id=conversation_id, at=message_id), 303)
+
     @pages.post("/inbox/<int:conversation_id>/suggest")
     def ask_model(conversation_id: int):
         _conversation(context, conversation_id)
@@ -157,7 +165,7 @@ def _lines(context: Context, conversation_id: int, lines: list[thread.Line], end
     noted = notes.between(context.db, conversation_id, begin, end)
     return {
         "entries": sorted([*lines, *noted], key=lambda entry: entry.created_at),
-        "seen": seen.of_several(context.db, [line.id for line in lines if line.purpose == "answer"]),
+        "seen": seen.of_several(context.db, [line.id for line in lines if line.purpose in ("answer", "holding")]),
         "first": first,
         "newest": lines[-1].id if lines else 0,
         "has_older": has_older,

@@ -132,6 +132,10 @@ def can_think(model: str) -> bool:
     return model.startswith(("qwen3", "deepseek-r1", "gpt-oss"))
 
 
+def can_see(model: str) -> bool:
+    return "vision" in model or model.startswith(("llava", "gemma3:4b"))
+
+
 def can_chat(model: str) -> bool:
     return "embed" not in model and "minilm" not in model
 

@@ -34,7 +34,7 @@ function summary(line) {
   if (line.type === "text") return content.body || "";
   if (line.type === "interactive") return (content.body || content.button_reply || content.list_reply || {}).text
     || (content.button_reply || content.list_reply || {}).title || "choices";
-  return content.caption || content.name || line.type;
+  return content.caption || content.filename || content.name || (content.voice ? "voice message" : line.type);
 }
 
 function textNode(words) {
@@ -43,22 +43,36 @@ function textNode(words) {
   return node;
 }
 
+function fileNode(type, content) {
+  if (!content.id) return element("div", "kind", type === "image" ? "picture" : type);
+  const address = `/simulator/api/files/${encodeURIComponent(content.id)}`;
+  if (type === "document") {
+    const link = element("a", "file", content.filename || "document");
+    link.href = address;
+    link.download = content.filename || "document";
+    return link;
+  }
+  const node = element({ audio: "audio", video: "video" }[type] || "img", type);
+  node.src = address;
+  if (node.tagName === "IMG") node.alt = content.caption || type;
+  else {
+    node.controls = true;
+    node.preload = "metadata";
+  }
+  return node;
+}
+
 function contentOf(line) {
   const content = line.content || {};
   switch (line.type) {
     case "text":
       return [textNode(content.body || "")];
-    case "image": {
-      const nodes = [];
-      if (content.id) {
-        const image = element("img");
-        image.src = `/simulator/api/pictures/${encodeURIComponent(content.id)}`;
-        image.alt = content.caption || "picture";
-        nodes.push(image);
-      } else nodes.push(element("div", "kind", "picture"));
-      if (content.caption) nodes.push(textNode(content.caption));
-      return nodes;
-    }
+    case "image":
+    case "sticker":
+    case "audio":
+    case "video":
+    case "document":
+      return [fileNode(line.type, content), ...(content.caption ? [textNode(content.caption)] : [])];
     case "location":
       return [element("div", "kind", `📍 ${content.name || "Location"}`),
         element("div", "footing", `${content.latitude}, ${content.longitude}`)];

@@ -17,6 +17,7 @@ let customer = given || PEOPLE.find((person) => person.key === sessionStorage.cu
 let seen = -1;
 let drawn = "";
 let quoting = null;
+let attached = null;
 
 async function call(method, path, body) {
   const options = { method };
@@ -172,9 +173,13 @@ function fit() {
 at("composer").onsubmit = (event) => {
   event.preventDefault();
   const words = at("words").value;
-  if (!words.trim()) return;
+  if (!words.trim() && !attached) return;
   at("words").value = "";
   fit();
+  if (attached) {
+    sendFile(words);
+    return;
+  }
   write({ type: "text", text: words });
 };
 at("words").oninput = fit;
@@ -187,26 +192,53 @@ at("words").onkeydown = (event) => {
 at("unquote").onclick = unquote;
 at("place").onclick = () => write({ type: "location",
   location: { latitude: 52.5163, longitude: 13.3777, name: "Old town square" } });
-at("picture").onchange = async () => {
-  const [file] = at("picture").files;
-  if (!file) return;
+at("file").onchange = () => {
+  [attached] = at("file").files;
+  at("file").value = "";
+  if (!attached) return;
+  at("attached").textContent = attached.name;
+  at("kind").value = kindOf(attached.type);
+  at("attaching").hidden = false;
+  at("words").focus();
+};
+at("unattach").onclick = unattach;
+
+function kindOf(type) {
+  if (type === "image/webp") return "sticker";
+  if (type === "image/jpeg" || type === "image/png") return "image";
+  if (type === "audio/ogg") return "voice";
+  return { audio: "audio", video: "video" }[type.split("/")[0]] || "document";
+}
+
+function unattach() {
+  attached = null;
+  at("attaching").hidden = true;
+}
+
+async function sendFile(caption) {
   const form = new FormData();
-  form.set("file", file);
+  const kind = at("kind").value;
+  const captioned = ["image", "video", "document"].includes(kind);
+  form.set("file", attached);
+  form.set("type", kind);
+  if (captioned && caption.trim()) form.set("caption", caption);
   for (const [name, value] of Object.entries(sender())) if (value) form.set(name, value);
-  at("picture").value = "";
+  unattach();
   try {
-    await call("POST", "pictures", form);
+    await call("POST", "files", form);
+    if (!captioned && caption.trim()) await call("POST", "messages", { ...sender(), type: "text", text: caption });
   } catch (error) {
-    say("The picture was not sent: JPEG or PNG of 5 MB at most.");
+    say("The file was not sent: WhatsApp takes pictures up to 5 MB, sounds and videos up to 16, documents up to 100, stickers up to 500 kB.");
   }
   poll();
-};
+}
 for (const person of PEOPLE) at("customer").append(new Option(person.name, person.key, false, person === customer));
 at("customer").onchange = () => {
   customer = PEOPLE.find((person) => person.key === at("customer").value);
   if (!given) sessionStorage.customer = customer.key;
   seen = -1;
   unquote();
+  unattach();
   poll();
 };
 
