@@ -39,14 +39,19 @@ def test_a_web_chat_is_made_and_shows_its_line(owner, db):
     assert widgets.get(db, number.id).origins == ("https://shop.example", "https://*.shop.example")
 
 
-@pytest.mark.parametrize("origin", ["shop.example", "https://shop.example/page", "https://*", "*", "https://a.*.example", "ftp://shop.example", "https://shop.example?x", "javascript:x"])
+@pytest.mark.parametrize(
+    "origin",
+    ["shop.example", "https://shop.example/page", "https://*", "*", "https://a.*.example", "ftp://shop.example", "https://shop.example?x", "javascript:x"],
+)
 def test_what_is_no_origin_is_named(owner, origin):
     response = owner.submit("/widgets", client="1", name="Shop", origins=origin)
     assert response.status_code == 422 and "is no origin" in response.get_data(as_text=True)
 
 
 def test_what_is_saved_is_what_pages_get(owner, db, demo, app):
-    fields = form(origins="https://other.example", w_greeting="Hi & welcome", w_questions="One?\nTwo?", accent="#FFD400", side="start", scheme="dark", whatsapp="1")
+    fields = form(
+        origins="https://other.example", w_greeting="Hi & welcome", w_questions="One?\nTwo?", accent="#FFD400", side="start", scheme="dark", whatsapp="1"
+    )
     assert owner.submit(f"/widgets/{demo.id}", **fields).status_code == 303
     look = app.test_client().get(f"/widget/{DEMO_WIDGET}/look?lang=en", headers={"Origin": "https://other.example"}).json
     assert (look["texts"]["greeting"], look["questions"], look["side"], look["scheme"]) == ("Hi & welcome", ["One?", "Two?"], "start", "dark")
@@ -56,7 +61,10 @@ def test_what_is_saved_is_what_pages_get(owner, db, demo, app):
     assert kept["de"] == {"greeting": "Moin"} and kept["en"]["greeting"] == "Hi & welcome"
 
 
-@pytest.mark.parametrize(("field", "value"), [("accent", "red"), ("scheme", "blue"), ("side", "top"), ("whatsapp", "99"), ("name", ""), ("client", "99"), ("w_title", "x" * 601)])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("accent", "red"), ("scheme", "blue"), ("side", "top"), ("whatsapp", "99"), ("name", ""), ("client", "99"), ("w_title", "x" * 601)],
+)
 def test_what_is_wrong_stands_beside_its_field(owner, db, demo, field, value):
     before = widgets.get(db, demo.id)
     response = owner.submit(f"/widgets/{demo.id}", **form(**{field: value}))
