@@ -186,7 +186,8 @@ def _numbers(settings: Settings, db: sqlite3.Connection) -> Iterator[Finding]:
 
 def number_findings(settings: Settings, number: numbers.Number) -> list[Finding]:
     """Asks its provider about one number."""
-    return list(_CHECKS[number.channel](settings, number))
+    check = _CHECKS.get(number.channel)
+    return list(check(settings, number)) if check else []  # the web chat has no provider
 
 
 def wati_number(settings: Settings, number: numbers.Number) -> Iterator[Finding]:

@@ -270,14 +270,18 @@ def parked(db: sqlite3.Connection, message: Outbound, until: float, title: str) 
 
 
 def park_abandoned(db: sqlite3.Connection, now: float, lease_seconds: float, until: float) -> int:
-    """Sends whose process died, or whose lease the clock made nonsense of: the call may have gone out, so they are parked."""
+    """Sends whose process died, or whose lease the clock made nonsense of: the call may have gone out, so they are parked.
+
+    Not in the web chat, where nothing is called: what its row does not say was not shown.
+    """
     return db.execute(
         f"""
-        UPDATE messages SET state = 'unknown', due_at = ?, lease_owner = NULL, lease_expires_at = NULL,
+        UPDATE messages SET state = 'unknown', lease_owner = NULL, lease_expires_at = NULL,
+            due_at = CASE WHEN number_id IN (SELECT id FROM numbers WHERE channel = 'widget') THEN :now ELSE :until END,
             error_title = 'The process that sent it stopped before the answer came'
-        WHERE {OPEN} AND state = 'sending' AND (lease_expires_at <= ? OR lease_expires_at > ?)
+        WHERE {OPEN} AND state = 'sending' AND (lease_expires_at <= :now OR lease_expires_at > :furthest)
         """,
-        (until, now, now + 2 * lease_seconds),
+        {"now": now, "until": until, "furthest": now + 2 * lease_seconds},
     ).rowcount
 
 
