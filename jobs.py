@@ -7,9 +7,9 @@ from functools import cache
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import audience, broadcasting, callbacks, digests as daily, document_reading, document_work, early, embedding, firing, inbound
-from frontdesk.flows import knowledge, media, model_away, question_groups, receiving, reindexing, replaying, reply as replying, sending
-from frontdesk.flows import suggest as suggesting, sweep as sweeping
+from frontdesk.flows import audience, broadcasting, callbacks, digests as daily, document_reading, document_work, early, embedding, erasing, firing
+from frontdesk.flows import forgetting, inbound, knowledge, media, model_away, question_groups, receiving, reindexing, replaying, reply as replying
+from frontdesk.flows import sending, suggest as suggesting, sweep as sweeping
 from frontdesk.flows import templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
 from frontdesk.store import outbox
@@ -138,6 +138,16 @@ def digests() -> None:
 def call_back(callback_id: int) -> None:
     """bulk · a program is told what it asked to be told."""
     callbacks.deliver(context(), callback_id)
+
+
+def forget_old() -> None:
+    """bulk · messages and conversations past their time go, a little at a time."""
+    forgetting.forget_old(context())
+
+
+def finish_erasures() -> None:
+    """bulk · what Redis, files and logs still have of people who were erased goes."""
+    erasing.finish_all(context())
 
 
 def sweep() -> None:

@@ -160,7 +160,11 @@ async def one_round(stack: Stack, given: argparse.Namespace) -> dict[str, float]
     return {
         "opened": given.streams / took,
         "kb": (full_mb - empty_mb) * 1024 / given.streams,
-        **{f"{name} {share}": percentile(found, share / 100) for name, found in (("before", before), ("quiet", quiet), ("busy", busy)) for share in (50, 99)},
+        **{
+            f"{name} {share}": percentile(found, share / 100)
+            for name, found in (("before", before), ("quiet", quiet), ("busy", busy))
+            for share in (50, 99)
+        },
         "piece 50": percentile(streams.heard, 0.5),
         "piece 99": percentile(streams.heard, 0.99),
         "pieces": len(streams.heard),
@@ -180,11 +184,16 @@ def main() -> None:
         rounds = [asyncio.run(one_round(stack, given)) for _ in range(given.rounds)]
     found = {name: median([one[name] for one in rounds]) for name in rounds[0]}
     heading(f"{given.streams} open streams, {given.rate:g} webhooks a second for {given.seconds:g} s, median of {given.rounds} rounds")
-    rows = [[name, *(f"{found[f'{key} {share}']:.1f}" for share in (50, 99))] for name, key in (
-        ("webhook without streams", "before"), ("with quiet streams", "quiet"), (f"while {ANSWERS} answers are written", "busy"), ("a piece of an answer on its way", "piece"),
-    )]  # fmt: skip
+    names = {
+        "before": "webhook without streams",
+        "quiet": "with quiet streams",
+        "busy": f"while {ANSWERS} answers are written",
+        "piece": "a piece of an answer on its way",
+    }
+    rows = [[name, *(f"{found[f'{key} {share}']:.1f}" for share in (50, 99))] for key, name in names.items()]
     table(["", "p50 ms", "p99 ms"], rows)
-    print(f"webhook p99 with quiet streams / without: {found['quiet 99'] / found['before 99']:.2f}; with answers / without: {found['busy 99'] / found['before 99']:.2f}")
+    quiet, busy = (found[f"{name} 99"] / found["before 99"] for name in ("quiet", "busy"))
+    print(f"webhook p99 with quiet streams / without: {quiet:.2f}; with answers / without: {busy:.2f}")
     print(f"{found['kb']:.1f} kB a stream; {found['opened']:.0f} opened a second; {found['pieces']:.0f} pieces came")
 
 

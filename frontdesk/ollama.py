@@ -49,7 +49,8 @@ Attempt = Callable[[Any], Awaitable[Answer]]  # given the client; may be called 
 class ModelOptions:
     """What goes with every call to one model, warm-up included: a changed `num_ctx` makes Ollama load the model again.
 
-    `num_ctx` and `num_predict` are tokens; `keep_alive` is seconds or Ollama's "5m", negative for ever.
+    `num_ctx` and `num_predict` are tokens; `keep_alive` is seconds or Ollama's "5m", negative for ever. `share_ctx`: so much of the
+    context may be filled, where the model is loaded with more for another kind of work.
     """
 
     model: str
@@ -58,6 +59,12 @@ class ModelOptions:
     temperature: float = 0.3
     keep_alive: int | str = -1
     seed: int | None = None
+    share_ctx: int | None = None
+
+    @property
+    def room(self) -> int:
+        """Tokens for the prompt and its answer."""
+        return min(self.num_ctx, self.share_ctx or self.num_ctx)
 
     def request(self) -> dict[str, Any]:
         """The arguments of the client's chat(). `think` unset would mean ON for models that can."""
@@ -119,6 +126,7 @@ class Ollama:
         self.crash_pause_seconds = crash_pause_seconds
         self.trusted_seconds = trusted_seconds
         self._can: dict[str, tuple[frozenset[str], float]] = {}
+        self.last_model: str | None = None
         self._made_ready: dict[ModelOptions, float] = {}
         self._loop = Loop(self._client)
 
@@ -155,7 +163,16 @@ class Ollama:
         call = _Call(self.timeout_seconds, self.load_timeout_seconds, options.model)
         self._loop.run(self._twice(lambda client: self._load(client, options, call), call))
 
-    def embed(self, texts: Sequence[str], model: str, *, timeout_seconds: float, watch: Watch | None = None) -> list[list[float]]:
+    def embed(
+        self,
+        texts: Sequence[str],
+        model: str,
+        *,
+        timeout_seconds: float,
+        watch: Watch | None = None,
+        keep_alive: int | str = -1,
+        num_ctx: int | None = None,
+    ) -> list[list[float]]:
         """A vector for each text, all of one length; what is longer than the model's context is cut by Ollama.
 
         `timeout_seconds` bounds all of it, loading included: too short, and a model that must be loaded never is.
@@ -165,10 +182,11 @@ class Ollama:
             return []
         sent = [text.encode(errors="replace").decode().replace("\x00", " ") for text in texts]
         call = _Call(timeout_seconds, 0, model, [{"content": text} for text in sent])
+        options = {"num_ctx": num_ctx} if num_ctx else None
 
         async def attempt(client) -> list[list[float]]:
             async with call.charged("answer_seconds", TOO_SLOW.format(timeout_seconds)):
-                answer = await self._whole(client.embed(model=model, input=sent, keep_alive=-1))
+                answer = await self._whole(client.embed(model=model, input=sent, keep_alive=keep_alive, options=options))
             return _vectors(answer.embeddings, len(sent))
 
         return self._loop.run(self._twice(attempt, call), watch)
@@ -224,7 +242,7 @@ class Ollama:
             load_seconds = await self._make_ready(client, options, call)
             async with call.charged("answer_seconds", TOO_SLOW.format(bound_seconds), error=ModelSlow):
                 completion = await _stream(client, call, options, load_seconds)
-            self._made_ready[options] = time.monotonic()
+            self._is_ready(options)
             return completion
 
         return await self._twice(attempt, call)
@@ -313,7 +331,13 @@ class Ollama:
         """Chat without messages loads and returns. Leaving early aborts the load, hence the long bound of its own."""
         async with call.charged("load_seconds", NOT_LOADED.format(options.model, self.load_timeout_seconds)):
             await self._whole(client.chat(messages=[], stream=False, **options.request()))
-        self._made_ready[options] = time.monotonic()
+        self._is_ready(options)
+
+    def _is_ready(self, options: ModelOptions) -> None:
+        """Another model's load may have driven out the others, so they are looked for before they are asked again."""
+        if options.model != self.last_model:
+            self._made_ready = dict.fromkeys(self._made_ready, float("-inf"))
+        self._made_ready[options], self.last_model = time.monotonic(), options.model
 
     async def _whole(self, asked: Awaitable[Answer]) -> Answer:
         """An answer that is not streamed: broken, there is no half of it to blame, but no usable server."""

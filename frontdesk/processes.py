@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -157,11 +158,13 @@ def _signal(group: int, signum: signal.Signals) -> None:
         pass
 
 
-def names(settings: Settings) -> list[str]:
-    """The lines that this configuration runs."""
-    own_redis = [] if settings.redis_url else ["redis"]
-    simulator = ["simulator"] if settings.development else []
-    return [*own_redis, "web", "high", "default", "bulk", "scheduler", *simulator]
+LINES = ("redis", "web", "high", "default", "bulk", "scheduler", "simulator")
+
+
+def names(settings: Settings, lines: Iterable[str] = LINES) -> list[str]:
+    """Those of the Procfile's lines that this configuration runs; an operator may have added some."""
+    left_out = set() if settings.development else {"simulator"}
+    return [name for name in lines if name not in (left_out | {"redis"} if settings.redis_url else left_out)]
 
 
 def environ_of(name: str, settings: Settings) -> dict[str, str]:
@@ -181,7 +184,7 @@ def main() -> None:
     settings = settings_module.load()
     commands = parse_procfile((ROOT / "Procfile").read_text()).processes
     foreground = Foreground(ready=lambda: redis_server.answers(settings.redis_socket))
-    for name in names(settings):
+    for name in names(settings, commands):
         foreground.add(name, f"exec {_dying_with_us()}{commands[name]}", environ_of(name, settings))
     if not settings.redis_url and settings.redis_appendfsync == "everysec":
         threading.Thread(target=_sync_every_second, args=(settings.data_dir / "redis",), daemon=True).start()

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 from frontdesk.errors import SettingsError
+from frontdesk.work_options import EMBEDDING, WorkOptions, model_or_none, work_options
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -45,6 +46,17 @@ def _number(low: float, high: float) -> Callable[[str], float]:
         return value
 
     read.wants = f"a number from {low:g} to {high:g}"
+    return read
+
+
+def _days_or_none(low: float) -> Callable[[str], float | None]:
+    """Nothing, and 0, which is what a client's page has for it: for ever."""
+    read_days = _number(low, 36500)
+
+    def read(raw: str) -> float | None:
+        return read_days(raw) if raw and raw != "0" else None
+
+    read.wants = f"days, from {low:g} to 36500, or nothing"
     return read
 
 
@@ -95,6 +107,11 @@ def _ollama_address(raw: str) -> str:
 
 
 _ollama_address.wants = "the Ollama server's address, such as http://127.0.0.1:11434"
+
+
+_reply_options = work_options("temperature keep_alive", _ollama_address)
+_document_options = work_options("temperature num_ctx num_predict keep_alive host", _ollama_address)
+_embedding_options = work_options("num_ctx keep_alive host", _ollama_address)
 
 
 def _redis_address(raw: str) -> str:
@@ -240,13 +257,25 @@ class Settings:
     )
     ollama_host: str = _setting("http://127.0.0.1:11434", _ollama_address, "The Ollama server.")
     ollama_model: str = _setting("llama3.2:3b", _text, "The model that answers, unless the client names another.")
+    ollama_model_summary: str = _setting("", model_or_none, "The model that summarises (per client). Empty: `OLLAMA_MODEL`.")
+    ollama_model_classification: str = _setting("", model_or_none, "The model that classifies (per client). Empty: `OLLAMA_MODEL`.")
+    ollama_model_extraction: str = _setting(
+        "", model_or_none, "The model that takes values from documents (per client). Empty: `OLLAMA_MODEL`."
+    )
     ollama_embed_model: str = _setting(
         "embeddinggemma",
         _text,
         "The model by which documents are found by their meaning; `none`: by their words alone.",
     )
-    ollama_num_ctx: int = _setting("4096", _whole(512, 1048576), "Context of the model, in tokens.")
-    ollama_num_predict: int = _setting("300", _whole(16, 8192), "Longest answer, in tokens.")
+    ollama_num_ctx: int = _setting("4096", _whole(512, 1048576), "Context of the models, in tokens.")
+    ollama_num_predict: int = _setting("300", _whole(16, 8192), "Longest answer to a customer, in tokens.")
+    ollama_options_reply: WorkOptions = _setting(
+        "", _reply_options, "For answers to customers. A client's own temperature goes before this one."
+    )
+    ollama_options_summary: WorkOptions = _setting("", _document_options, "For summaries, where it is not as usual.")
+    ollama_options_classification: WorkOptions = _setting("", _document_options, "For classifications, where it is not as usual.")
+    ollama_options_extraction: WorkOptions = _setting("", _document_options, "For extractions, where it is not as usual.")
+    ollama_options_embedding: WorkOptions = _setting("", _embedding_options, "For finding documents by their meaning.")
     ollama_timeout_seconds: float = _setting(
         "120", _number(0.1, 3600), "Total time one answer may take, loading the model not included."
     )
@@ -293,6 +322,19 @@ class Settings:
         "", _text, "Who reads /metrics must send it: `Authorization: Bearer …`. Empty: this machine alone, and no proxy.", secret=True
     )
 
+    messages_keep_days: float | None = _setting(
+        "", _days_or_none(8), "Messages are deleted after so many days (per client). Empty: never. Under 8 a provider's repetition would be news."
+    )
+    closed_keep_days: float | None = _setting(
+        "", _days_or_none(8), "Closed conversations in which nothing was said for so many days are deleted (per client). Empty: never."
+    )
+    audit_keep_days: int = _setting("365", _whole(30, 36500), "The audit log, of who did what, goes back so far.")
+    erasures_keep_days: int = _setting(
+        "400",
+        _whole(30, 36500),
+        "So long it is known, by keyed hashes, who was erased, so that a restored backup does not bring them back: as long as your oldest backup.",
+    )
+
     backup_dir: Path | None = _setting(
         "", _folder_or_none, "Where a backup is put every night at 3:15, best on another disk. Empty: none is made."
     )
@@ -305,6 +347,21 @@ class Settings:
     @property
     def embed_model(self) -> str | None:
         return None if self.ollama_embed_model == "none" else self.ollama_embed_model
+
+    def model_of(self, kind: str) -> str | None:
+        """Of a kind of work (frontdesk/work_options.py), where the client has none of its own; None: nobody does it."""
+        if kind == EMBEDDING:
+            return self.embed_model
+        return getattr(self, f"ollama_model_{kind}", "") or self.ollama_model
+
+    def options_of(self, kind: str) -> WorkOptions:
+        return getattr(self, f"ollama_options_{kind}", None) or WorkOptions()
+
+    def num_ctx_of(self, kind: str) -> int:
+        return self.options_of(kind).num_ctx or self.ollama_num_ctx
+
+    def host_of(self, kind: str) -> str:
+        return self.options_of(kind).host or self.ollama_host
 
     @property
     def database_path(self) -> Path:

@@ -177,7 +177,7 @@
       const form = event.target, given = Object.fromEntries(new FormData(form));
       const [status] = await call("POST", "details", { id: newId(), ...given });
       wrong.hidden = status !== 422;
-      if (status === 202) { left = true; asked = false; render(); say(texts.thanks); ui.text.focus(); refresh(); }
+      if (status === 202) { left = true; asked = false; render(); setTimeout(() => { left = false; render(); }, 10000); ui.text.focus(); refresh(); }
       if (status === 422) form.querySelector("[name=email]").focus();
     } }, make("p", { dir: "auto" }, texts.ask), field("name", "text", "name"), field("email", "email", "email"), field("phone", "tel", "tel"), wrong,
       make("div", { class: "row" }, make("button", { class: "fill" }, texts.send),
@@ -226,8 +226,8 @@
     ui.dots.hidden = !typing;
     const status = typing || writing ? texts.typing : "";
     if (ui.status.textContent !== status && (status || ui.status.textContent === texts.typing)) ui.status.textContent = status;
-    ui.note.textContent = !online ? texts.offline : slow ? texts.slow : "";
-    ui.note.hidden = online && !slow;
+    ui.note.textContent = !online ? texts.offline : slow ? texts.slow : left ? texts.thanks : "";
+    ui.note.hidden = online && !slow && !left;
     ui.sub.textContent = person ? person : person === "" ? texts.person : look.business;
     ui.sub.hidden = ui.sub.textContent === texts.title;
     const unread = opened ? 0 : messages.filter(isUnread).length;
@@ -239,7 +239,6 @@
 
   const isUnread = (line) => line.from !== "visitor" && !["read", "played"].includes(line.state) && told.get(line.id) !== "read";
   const toEnd = () => { ui.scroll.scrollTop = ui.scroll.scrollHeight; };
-  const say = (words) => { ui.status.textContent = words; };
 
   function drawn(line) {
     const bubble = make("div", { class: "bubble", dir: "auto" });

@@ -125,11 +125,12 @@ class Stack:
             for name in self.names:
                 print(f"--- {name}\n{self.log(name)[-3000:]}")
 
-    def start(self, name: str) -> None:
-        command = [word.format(ollama=self.ollama_port) for word in COMMANDS[name]]
+    def start(self, name: str, **environ: str) -> None:
+        """`default@b` is a second `default`, with settings of its own in `environ`."""
+        command = [word.format(ollama=self.ollama_port) for word in COMMANDS[name.partition("@")[0]]]
         with open(self.folder / f"{name}.log", "ab") as log:
             self.processes[name] = subprocess.Popen(
-                ["bin/keep", *command], cwd=ROOT, env=self.environ, stdout=log, stderr=log, start_new_session=True
+                ["bin/keep", *command], cwd=ROOT, env=self.environ | environ, stdout=log, stderr=log, start_new_session=True
             )
 
     def wait_until_ready(self) -> None:
@@ -255,9 +256,9 @@ class Simulator:
     def calls(self) -> list[dict]:
         return self._call("GET", "calls?after=0")["calls"]
 
-    def webhooks(self) -> list[dict]:
-        """Every attempt to deliver a webhook: kind, status, ms."""
-        return self._call("GET", "webhooks?after=0")["webhooks"]
+    def webhooks(self, after: int = 0) -> list[dict]:
+        """Every attempt to deliver a webhook since this `seq`: kind, status, ms."""
+        return self._call("GET", f"webhooks?after={after}")["webhooks"]
 
     def pending(self) -> int:
         """Webhooks and statuses still to be acknowledged."""

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import hmac
 import json
-import sqlite3
 import time
 
 import pytest
@@ -13,7 +12,7 @@ from sqlite_utils import Database
 from frontdesk.flows import callbacks as flow
 from frontdesk.flows.refusals import Refused
 from frontdesk.settings import ROOT
-from frontdesk.store import callbacks
+from frontdesk.store import callbacks, database
 from frontdesk.store.migrations import migrations
 from tests.standins.raw_http import RawServer, answer
 from tests.test_inbound import rows
@@ -182,12 +181,13 @@ def test_the_documented_check_takes_what_is_signed_and_nothing_else(open_context
     assert not known["is_ours"](keys[0], flow.signature(keys, at - 600, b'{"a": 1}'), b'{"a": 1}')
 
 
-def test_deliveries_of_an_older_version_are_still_made(tmp_path):
-    db = Database(sqlite3.connect(tmp_path / "old.db"))
-    migrations.apply(db, stop_before="m026_callbacks")
+def test_deliveries_of_an_older_version_are_still_made(settings):
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    db = database.connect(settings)
+    migrations.apply(Database(db), stop_before="m026_callbacks")
     db.execute("INSERT INTO clients (id, name, system_prompt, holding_text, apology_text, created_at, updated_at) VALUES (1, 'B', '', '', '', 0, 0)")
     db.execute("INSERT INTO callbacks VALUES (7, 'abc', 1, 'https://a.example/', 'broadcast.done', '{}', 'wanted', 3, 50, 500, 'answered 500', 10)")
-    migrations.apply(db)
-    db.conn.row_factory = sqlite3.Row
-    found = callbacks.claim(db.conn, 7, 100, 30)
+    migrations.apply(Database(db))
+    found = callbacks.claim(db, 7, 100, 30)
     assert (found.public_id, found.client_id, found.attempts, found.begun_at, found.begun_after) == ("abc", 1, 4, 10, 0)
+    db.close()

@@ -54,9 +54,21 @@ def test_settings_are_saved_and_empty_ones_follow_the_installation(owner, db, se
     assert 'value="09:00-12:00, 13:00-18:00"' in page and 'value="3"' in page
 
 
+def test_a_client_has_models_of_its_own_for_each_kind_of_work(owner, db, settings):
+    wanted = {"model": "qwen3:4b", "summary_model": "hf.co/org/model:Q4_K_M", "extraction_model": "gemma3:1b"}
+    assert owner.submit("/clients/1", **FORM | wanted).status_code == 303
+    found = {kind: clients.model_for(db, 1, kind, settings) for kind in ("reply", "summary", "classification", "extraction")}
+    assert found == {"reply": "qwen3:4b", "summary": "hf.co/org/model:Q4_K_M", "classification": settings.ollama_model, "extraction": "gemma3:1b"}
+    assert 'value="gemma3:1b"' in owner.get("/clients/1").text
+    assert owner.submit("/clients/1", **FORM).status_code == 303
+    assert clients.model_for(db, 1, "extraction", settings) == settings.ollama_model
+
+
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
+        ("model", "two words", "A model is called as `ollama list` names it"),
+        ("summary_model", "-x", "A model is called as `ollama list` names it"),
         ("quiet_seconds", "soon", "The quiet time is a number from 0 to 60, or empty."),
         ("quiet_seconds", "21", "The longest wait cannot be shorter than the quiet time."),
         ("hours_mon", "nine to five", "Monday looks like 09:00-12:00, 13:00-18:00, or is empty."),

@@ -4,13 +4,13 @@ import os
 import re
 import shlex
 import subprocess
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from honcho.environ import parse_procfile
 
-from frontdesk import queues, redis_server
+from frontdesk import processes, queues, redis_server
 from frontdesk import settings as settings_module
 from frontdesk.settings import ROOT, Settings
 from frontdesk.store import database
@@ -42,6 +42,13 @@ def test_every_process_of_the_procfile_is_a_unit_with_its_command():
     units = {path.stem.removeprefix("frontdesk-"): shlex.split(unit(path)["ExecStart"][0]) for path in UNITS}
     assert units.pop("prepare") == ["/opt/frontdesk/bin/frontdesk", "prepare"]
     assert units == {name: ["/opt/frontdesk/.venv/bin/python", *words] for name, words in in_production().items()}
+
+
+def test_bin_start_runs_what_lines_of_ones_own_the_procfile_has(settings):
+    lines = parse_procfile((ROOT / "Procfile").read_text() + "\ndefault-gpu: env OLLAMA_HOST=http://gpu:11434 bin/keep python bin/worker default\n").processes
+    assert processes.names(settings, lines)[:2] == ["redis", "web"] and processes.names(settings, lines)[-2:] == ["simulator", "default-gpu"]
+    production = replace(settings, frontdesk_env="production", redis_url="redis://127.0.0.1")
+    assert processes.names(production, lines) == ["web", "high", "default", "bulk", "scheduler", "default-gpu"]
 
 
 def test_the_target_wants_every_unit_and_every_unit_is_part_of_it():

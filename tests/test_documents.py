@@ -281,13 +281,6 @@ def test_while_the_model_is_away_nothing_is_burnt(ask, context, model, clock):
     assert ask("GET", f"/batches/{batch}").json["counts"] == {"done": 2}
 
 
-def test_a_model_that_the_sender_named_and_that_is_missing_is_told(ask, context, model):
-    named = ask("POST", "/summaries", {"text": "A letter.", "model": "llama9:1b"}).json["task_id"]
-    work(context)
-    failed = ask("GET", f"/result/{named}").json
-    assert failed["status"] == "failed" and "ollama pull llama9:1b" in failed["failure"]["message"]
-
-
 def test_work_of_a_process_that_died_is_taken_over_and_not_for_ever(ask, context, model, clock):
     task = ask("POST", "/classify", {"text": "A bill."}).json["task_id"]
     for _ in range(document_work.MOST_DEATHS):

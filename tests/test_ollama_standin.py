@@ -548,3 +548,11 @@ def test_it_stands_hundreds_of_requests_a_second(process):
         thread.join()
     assert 400 / (time.monotonic() - started) > 200
     assert len(process[1].get("/standin/history").json()["history"]) == 400
+
+
+def test_where_two_models_do_not_fit_the_one_used_longest_ago_goes():
+    with OllamaStandIn(models=["a:1b", "b:1b", "c:1b"], most_loaded=2) as standin:
+        for model in ("a:1b", "b:1b", "a:1b", "c:1b", "a:1b", "b:1b"):
+            httpx.post(f"{standin.url}/api/chat", json={"model": model, "messages": HI, "stream": False}, trust_env=False)
+        assert standin.load_count == 4 and standin.reload_count == 0
+        assert sorted(standin.memory.models) == ["a:1b", "b:1b"]

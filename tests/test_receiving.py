@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from frontdesk.channels import Media, Sender
 from frontdesk.channels.cloud import CloudChannel
+from frontdesk.channels.wati import WatiChannel
 from frontdesk.errors import Permanent
 from frontdesk.flows import diagnosis, receiving, sweep
 from frontdesk.store import conversations, files, media as media_rows, received_files as rows
@@ -187,6 +189,27 @@ def test_meta_s_own_hosts_are_believed_and_must_be_public(context, graph, db):
     graph.address = "https://x@evil"
     with pytest.raises(Permanent):
         context.channel("cloud").media_address(_sender(context), origin.media)
+
+
+@pytest.mark.parametrize(
+    ("place", "url", "token"),
+    [
+        ("https://wati.example/7/files/a.jpg", "https://wati.example/7/files/a.jpg", True),
+        ("data/images/a b.jpg", "https://wati.example/7/api/v1/getMedia?fileName=data%2Fimages%2Fa%20b.jpg", True),
+        ("https://elsewhere.example/a.jpg", "https://elsewhere.example/a.jpg", False),
+        ("http://elsewhere.example/a.jpg", None, False),
+        ("http://wati.example/a.jpg", None, False),
+    ],
+)
+def test_wati_s_files_are_where_its_webhook_says_and_only_its_server_is_shown_the_token(place, url, token):
+    sender = Sender("7", "secret", base_url="https://wati.example/7")
+    media = Media(None, "image/jpeg", url=place)
+    if url is None:
+        with pytest.raises(Permanent):
+            WatiChannel().media_address(sender, media)
+        return
+    address = WatiChannel().media_address(sender, media)
+    assert (address.url, address.trusted, "Bearer secret" in address.headers.values()) == (url, token, token)
 
 
 def _sender(context):

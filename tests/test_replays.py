@@ -413,3 +413,37 @@ def test_with_redis_away_a_replay_is_begun_all_the_same(context, model, monkeypa
     monkeypatch.setattr(context.queues, "replays", away)
     replay_id = start(context)
     assert dataclasses.is_dataclass(rows.get(context.db, replay_id)) and replaying.is_due(context)
+
+
+# --- clients that answer from their documents -----------------------------------------------------------------------------------
+
+
+def test_a_client_that_answers_only_from_its_documents_is_replayed_by_the_same_rule(context, model):
+    clients.change(context.db, CLIENT, {"knowledge_only": 1, "unknown_text": "Somebody will tell you."}, context.now())
+    add_document(context)
+    customer_writes(context, "Who is the mayor of Springfield?")
+    answer(context)
+    assert model.chats == []
+    replay_id = start(context)
+    work(context)
+    [item] = items(context, replay_id)
+    assert (item.text, item.figures["declined"], item.figures["same"]) == ("Somebody will tell you.", [True, True], True) and model.chats == []
+    checks.add(context.db, CLIENT, Question("Who is the mayor of Springfield?", must_decline=True), context.now())
+    replay_id = replays.start_checks(context, CLIENT, replays.present(context, CLIENT), None)
+    work(context)
+    assert items(context, replay_id)[0].passed and model.chats == []
+
+
+def test_the_line_that_names_the_sources_is_not_compared(context, model):
+    clients.change(context.db, CLIENT, {"shows_sources": 1}, context.now())
+    add_document(context)
+    model.enqueue("Lemon cake costs 3.90 a piece.")
+    customer_writes(context, "What is the lemon cake?")
+    answer(context)
+    [sent] = selected(context.db, "SELECT text FROM messages WHERE purpose = 'answer'")
+    assert sent["text"] != "Lemon cake costs 3.90 a piece."
+    replay_id = start(context)
+    model.enqueue("Lemon cake costs 3.90 a piece.")
+    work(context)
+    [item] = items(context, replay_id)
+    assert item.figures["same"] and item.figures["length"] == [30, 30] and item.figures["added"] == item.figures["lost"] == 0

@@ -54,6 +54,14 @@ WRONG = {
     "GRAPH_VERSION": "25",
     "GRAPH_TIMEOUT_SECONDS": "0",
     "OLLAMA_HOST": "http://:11434",
+    "OLLAMA_MODEL_SUMMARY": "a model",
+    "OLLAMA_MODEL_CLASSIFICATION": "-m",
+    "OLLAMA_MODEL_EXTRACTION": "m\nn",
+    "OLLAMA_OPTIONS_REPLY": "num_ctx=4096",
+    "OLLAMA_OPTIONS_SUMMARY": "nmu_ctx=4096",
+    "OLLAMA_OPTIONS_CLASSIFICATION": "temperature=hot",
+    "OLLAMA_OPTIONS_EXTRACTION": "num_predict=400 num_predict=500",
+    "OLLAMA_OPTIONS_EMBEDDING": "keep_alive=soon",
     "OLLAMA_NUM_CTX": "1",
     "OLLAMA_NUM_PREDICT": "-1",
     "OLLAMA_TIMEOUT_SECONDS": "nan",
@@ -79,6 +87,10 @@ WRONG = {
     "SEND_THREADS": "129",
     "BACKUP_DIR": "~nobody-of-this-name/backups",
     "BACKUP_KEEP": "0",
+    "MESSAGES_KEEP_DAYS": "3",
+    "CLOSED_KEEP_DAYS": "soon",
+    "AUDIT_KEEP_DAYS": "7",
+    "ERASURES_KEEP_DAYS": "0",
 }
 TAKES_ANY_TEXT = {"WEB_HOST", "WHATSAPP_APP_SECRETS", "WHATSAPP_VERIFY_TOKEN", "OLLAMA_MODEL", "OLLAMA_EMBED_MODEL", "METRICS_TOKEN", "TRANSCRIPTION_MODEL",
                   "TRANSCRIPTION_TOKEN", "WHISPER_MODEL"}  # fmt: skip
@@ -179,6 +191,17 @@ def test_a_relative_folder_lies_in_the_checkout_wherever_one_stands(tmp_path, mo
 )
 def test_the_ollama_address_is_completed(load, raw, address):
     assert load(OLLAMA_HOST=raw).ollama_host == address
+
+
+def test_what_is_said_of_a_kind_of_work_is_read_and_written_back_alike(load):
+    line = "temperature=0.2, num_ctx=8192, num_predict=500, keep_alive=10m, host=http://gpu:11434"
+    settings = load(OLLAMA_OPTIONS_SUMMARY="temperature=0.2 num_ctx=8192,num_predict=500  keep_alive=10m, host=gpu", OLLAMA_MODEL_SUMMARY="qwen3:4b")
+    assert settings_module.written(settings, False)["OLLAMA_OPTIONS_SUMMARY"] == line
+    assert load(OLLAMA_OPTIONS_SUMMARY=line).options_of("summary") == settings.options_of("summary")
+    assert (settings.model_of("summary"), settings.num_ctx_of("summary"), settings.host_of("summary")) == ("qwen3:4b", 8192, "http://gpu:11434")
+    assert (settings.model_of("extraction"), settings.num_ctx_of("extraction")) == ("llama3.2:3b", 4096)
+    assert settings.host_of("extraction") == settings.ollama_host
+    assert str(load(OLLAMA_OPTIONS_REPLY="keep_alive=-1").options_of("reply")) == "keep_alive=-1"
 
 
 def test_a_redis_of_our_own_listens_in_the_data_folder(tmp_path):

@@ -71,6 +71,7 @@ def test_the_line_stands_under_the_last_part_or_behind_it_where_there_is_no_room
     assert sources.under(["one", "y" * (LIMIT - 8)], "From: x")[1:] == ["y" * (LIMIT - 8), "From: x"]
     assert sources.under(["one", "🙂" * (LIMIT // 2)], "From: x")[1:] == ["🙂" * (LIMIT // 2), "From: x"]
     assert sources.under(["one"], "") == ["one"]
+    assert sources.under(["one"], "From: x", lambda text: len(text) < 9) == ["one", "From: x"]
 
 
 def test_a_split_answer_names_its_sources_once_at_its_end(naming, model):

@@ -27,7 +27,7 @@ def test_what_the_withdrawn_answer_answered_waits_again(context, model):
 
 
 def test_an_answer_of_which_a_part_is_out_is_owed_no_more(context, model, channel, monkeypatch):
-    monkeypatch.setattr(reply, "split_text", lambda text: ["one", "two"])
+    monkeypatch.setattr(reply, "split_to_fit", lambda text, fits: ["one", "two"])
     customer_writes(context, "Hi")
     answer(context)
     first = outbox.head(context.db, 1, context.now())

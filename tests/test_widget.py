@@ -6,7 +6,7 @@ import json
 import pytest
 
 from frontdesk.channels import Content
-from frontdesk.flows import inbound, sending, take_over, visitors, widgets as making
+from frontdesk.flows import inbound, sending, sweep as sweeping, take_over, visitors, widgets as making
 from frontdesk.store import clients, conversations, media, messages, numbers, outbox, widgets
 from frontdesk.store.database import transaction
 from tests import webhooks
@@ -280,6 +280,21 @@ def test_what_waits_or_failed_is_not_shown(page, flows, db):
     with transaction(db):
         outbox.queue_text(db, row["id"], row["number_id"], "not yet", purpose="answer", now=flows.now())
     assert [line["text"] for line in page.messages()] == ["Hello"]
+
+
+def test_a_send_whose_process_died_goes_out_at_the_next_sweep(page, flows, db, clock):
+    """Nothing was called, so there is no answer that could have been lost, and nothing to wait for."""
+    page.write("Hello")
+    inbound.drain(flows)
+    [row] = db.execute("SELECT id, number_id FROM conversations").fetchall()
+    with transaction(db):
+        outbox.queue_text(db, row["id"], row["number_id"], "Hi", purpose="answer", now=flows.now())
+    claimed = outbox.claim(db, outbox.head(db, row["id"], flows.now()), "gone", flows.now(), sending.lease_seconds(flows))
+    assert claimed.state == "sending"
+    clock.forward(sending.lease_seconds(flows) + 1)
+    sweeping.sweep(flows)
+    assert sending.send_conversation(flows, row["id"]) == 1
+    assert [line["text"] for line in page.messages()] == ["Hello", "Hi"]
 
 
 def test_what_a_page_has_is_not_sent_again(page, flows):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from frontdesk.flows import inbound, visitors, widget_look, widget_texts
+from frontdesk.flows import first_run, inbound, visitors, widget_look, widget_texts
 from frontdesk.flows.first_run import DEMO_WIDGET
 from frontdesk.store import numbers, widgets
 from tests import webhooks
@@ -17,7 +17,8 @@ def flows(app):
 
 
 @pytest.fixture
-def demo(db, app):
+def demo(db, settings):
+    first_run.prepare_widget(settings)
     return numbers.find(db, widgets.CHANNEL, DEMO_WIDGET)
 
 
@@ -38,14 +39,19 @@ def test_a_web_chat_is_made_and_shows_its_line(owner, db):
     assert widgets.get(db, number.id).origins == ("https://shop.example", "https://*.shop.example")
 
 
-@pytest.mark.parametrize("origin", ["shop.example", "https://shop.example/page", "https://*", "*", "https://a.*.example", "ftp://shop.example", "https://shop.example?x", "javascript:x"])
+@pytest.mark.parametrize(
+    "origin",
+    ["shop.example", "https://shop.example/page", "https://*", "*", "https://a.*.example", "ftp://shop.example", "https://shop.example?x", "javascript:x"],
+)
 def test_what_is_no_origin_is_named(owner, origin):
     response = owner.submit("/widgets", client="1", name="Shop", origins=origin)
     assert response.status_code == 422 and "is no origin" in response.get_data(as_text=True)
 
 
 def test_what_is_saved_is_what_pages_get(owner, db, demo, app):
-    fields = form(origins="https://other.example", w_greeting="Hi & welcome", w_questions="One?\nTwo?", accent="#FFD400", side="start", scheme="dark", whatsapp="1")
+    fields = form(
+        origins="https://other.example", w_greeting="Hi & welcome", w_questions="One?\nTwo?", accent="#FFD400", side="start", scheme="dark", whatsapp="1"
+    )
     assert owner.submit(f"/widgets/{demo.id}", **fields).status_code == 303
     look = app.test_client().get(f"/widget/{DEMO_WIDGET}/look?lang=en", headers={"Origin": "https://other.example"}).json
     assert (look["texts"]["greeting"], look["questions"], look["side"], look["scheme"]) == ("Hi & welcome", ["One?", "Two?"], "start", "dark")
@@ -55,7 +61,10 @@ def test_what_is_saved_is_what_pages_get(owner, db, demo, app):
     assert kept["de"] == {"greeting": "Moin"} and kept["en"]["greeting"] == "Hi & welcome"
 
 
-@pytest.mark.parametrize(("field", "value"), [("accent", "red"), ("scheme", "blue"), ("side", "top"), ("whatsapp", "99"), ("name", ""), ("client", "99"), ("w_title", "x" * 601)])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("accent", "red"), ("scheme", "blue"), ("side", "top"), ("whatsapp", "99"), ("name", ""), ("client", "99"), ("w_title", "x" * 601)],
+)
 def test_what_is_wrong_stands_beside_its_field(owner, db, demo, field, value):
     before = widgets.get(db, demo.id)
     response = owner.submit(f"/widgets/{demo.id}", **form(**{field: value}))
@@ -96,7 +105,7 @@ def test_every_colour_comes_out_readable(accent):
         assert widget_look.contrast(found[name], ground) >= 4.5
 
 
-def test_the_inbox_shows_where_it_comes_from_and_offers_what_it_can_carry(owner, flows, db):
+def test_the_inbox_shows_where_it_comes_from_and_offers_what_it_can_carry(owner, flows, db, demo):
     visitors.put(flows, DEMO_WIDGET, "web:abcdef", [{"type": "message", "id": "web:abcdef:1", "text": "Hello"}])
     visitors.put(flows, DEMO_WIDGET, "web:abcdef", [{"type": "details", "id": "web:abcdef:2", "email": "ana@example.com"}])
     inbound.drain(flows)
@@ -110,7 +119,7 @@ def test_the_inbox_shows_where_it_comes_from_and_offers_what_it_can_carry(owner,
     assert owner.get(f"/inbox/{row['id']}/compose/text").status_code == 200
 
 
-def test_two_conversations_that_belong_together_name_each_other(owner, flows, db):
+def test_two_conversations_that_belong_together_name_each_other(owner, flows, db, demo):
     visitors.put(flows, DEMO_WIDGET, "web:abcdef", [{"type": "message", "id": "web:abcdef:1", "text": "Hello"}])
     inbound.drain(flows)
     [web] = db.execute("SELECT id FROM conversations").fetchall()
@@ -133,6 +142,6 @@ def test_the_script_is_small_and_made_without_anything_that_a_strict_policy_forb
         assert forbidden not in source.replace("http://www.w3.org", ""), forbidden
 
 
-def test_a_web_chat_is_nowhere_offered_where_a_phone_number_is_needed(owner, flows, db):
+def test_a_web_chat_is_nowhere_offered_where_a_phone_number_is_needed(owner, flows, db, demo):
     assert "Website" not in owner.get("/broadcasts/new").get_data(as_text=True)
     assert "Website" not in owner.get("/templates").get_data(as_text=True)

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 KINDS = {
     "cloud": "frontdesk.channels.cloud:CloudChannel",
-    "widget": "frontdesk.channels.widget:WidgetChannel",
     "wati": "frontdesk.channels.wati:WatiChannel",
+    "widget": "frontdesk.channels.widget:WidgetChannel",
 }
 
 

@@ -19,7 +19,7 @@ from frontdesk.channels.cloud_errors import NO_SUCH_NUMBER, error_for, error_for
 from frontdesk.channels.cloud_people import named, person
 from frontdesk.channels.cloud_webhook import parse
 from frontdesk.channels.multipart import FileForm
-from frontdesk.channels.wire import Answer, NoAnswer, NotSent, Wire
+from frontdesk.channels.wire import Answer, NoAnswer, NotSent, Wire, is_at
 from frontdesk.errors import NumberStopped, Permanent, SendError, Temporary, Throttled, Unknown
 
 LONGEST_RETRY_AFTER = 3600.0
@@ -111,7 +111,7 @@ class CloudChannel:
         url, mime_type = data.get("url"), data.get("mime_type")
         if not isinstance(url, str) or not url:
             raise Temporary("WhatsApp answered without the file's address")
-        trusted = _is_at(url, sender.base_url)
+        trusted = is_at(url, sender.base_url)
         if not trusted and not _is_at_meta(url):
             raise Permanent("WhatsApp named an address that is not its own")
         headers = {"Authorization": f"Bearer {sender.access_token}"}
@@ -144,15 +144,6 @@ class CloudChannel:
 
 def _edge(sender: Sender, name: str) -> str:
     return f"{quote(sender.number_external_id, safe='')}/{name}"
-
-
-def _is_at(url: str, base_url: str) -> bool:
-    """Read by the parser that the request is made with: two could read two hosts."""
-    try:
-        one, other = parse_url(url), parse_url(base_url)
-    except LocationParseError:
-        return False
-    return one.auth is None and bool(one.host) and (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
 
 
 def _is_at_meta(url: str) -> bool:

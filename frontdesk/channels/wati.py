@@ -13,12 +13,12 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from frontdesk.channels import MEDIA_KINDS, Accepted, Content, Event, Person, ProviderError, Sender
+from frontdesk.channels import MEDIA_KINDS, Accepted, Content, Event, Media, MediaAddress, Person, ProviderError, Sender
 from frontdesk.channels.cloud_errors import LONGEST_WORDS, TABLE, error_for, error_for_status
 from frontdesk.channels.cloud_people import named, readable
 from frontdesk.channels.multipart import FileForm
 from frontdesk.channels.wati_webhook import id_of, parse
-from frontdesk.channels.wire import Answer, NoAnswer, NotSent, Wire
+from frontdesk.channels.wire import Answer, NoAnswer, NotSent, Wire, is_at
 from frontdesk.errors import NumberStopped, Permanent, SendError, Temporary, Throttled, Unknown, WindowClosed
 
 LONGEST_TEXT = 4096  # characters of messageText, by WATI's reference
@@ -95,6 +95,18 @@ class WatiChannel:
         """WATI takes a file with its message, so what stands for an upload is where the file lies here."""
         os.stat(path)
         return json.dumps([os.fspath(path), mime_type, filename or "file"])
+
+    def media_address(self, sender: Sender, media: Media) -> MediaAddress:
+        """The webhook itself says where WATI keeps a file. Only the configured server is shown the token."""
+        place = media.url or ""
+        if not place:
+            raise Permanent("WATI gave no address of this file")
+        if "://" not in place:
+            place = f"{sender.base_url.rstrip('/')}/api/v1/getMedia?{urlencode({'fileName': _utf8(place)}, quote_via=quote)}"
+        trusted = is_at(place, sender.base_url)
+        if not trusted and not place.startswith("https://"):
+            raise Permanent("WATI named an address that is not its own")
+        return MediaAddress(place, {"Authorization": f"Bearer {sender.access_token}"} if trusted else {}, media.mime_type or "", trusted)
 
     def show_typing(self, sender: Sender, inbound_external_id: str) -> None:
         """WATI's API has neither a read mark nor 'typing…'."""

@@ -8,7 +8,8 @@ import json
 from os import PathLike
 from typing import Any
 
-from frontdesk.channels import Accepted, Content, DetailsLeft, Event, InboundMessage, Person, ProviderError, Rejected, Sender, StatusChange
+from frontdesk.channels import Accepted, Content, DetailsLeft, Event, InboundMessage, Media, MediaAddress, Person
+from frontdesk.channels import ProviderError, Rejected, Sender, StatusChange
 from frontdesk.errors import Permanent, SendError
 
 CARRIED = ("text", "image", "document", "audio", "video", "sticker")
@@ -18,7 +19,7 @@ STATUSES = ("delivered", "read")
 class WidgetChannel:
     """One instance serves a process; safe to use from many threads."""
 
-    always_tells = False  # a page that was closed tells nothing
+    always_tells = True  # what its row does not say was not shown: sending it again does no harm
 
     def __init__(self, timeout_seconds: float = 0):
         """Nothing is called, so nothing times out."""
@@ -57,6 +58,9 @@ class WidgetChannel:
         """The file is shown from where it lies."""
         with open(path, "rb"):
             return "here"
+
+    def media_address(self, sender: Sender, media: Media) -> MediaAddress:
+        raise Permanent("visitors of the web chat send no files")
 
     def show_typing(self, sender: Sender, inbound_external_id: str) -> None:
         """flows/live_answer.py shows it, and what is typed."""

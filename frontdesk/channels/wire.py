@@ -26,7 +26,8 @@ from requests.auth import AuthBase
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, NewConnectionError, ProxyError
+from urllib3.exceptions import HTTPError, LocationParseError, NewConnectionError, ProxyError
+from urllib3.util import parse_url
 
 from frontdesk.channels.multipart import FileForm
 
@@ -110,6 +111,15 @@ class Wire:
         if server not in self._known:
             self._known[server] = session.merge_environment_settings(url, {}, True, None, None)
         return self._known[server]
+
+
+def is_at(url: str, base_url: str) -> bool:
+    """Whether this is an address at that very server. Read by the parser that the request is made with: two could read two hosts."""
+    try:
+        one, other = parse_url(url), parse_url(base_url)
+    except LocationParseError:
+        return False
+    return one.auth is None and bool(one.host) and (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
 
 
 def _read(response: requests.Response, deadline: float) -> Answer:

@@ -4,6 +4,8 @@ A module is imported when its command is asked for, so the commands stay quick a
 Errors are one line on stderr; the status is 2 where the caller can mend it.
 """
 
+import getpass
+import os
 import sys
 from importlib import import_module
 from pkgutil import iter_modules
@@ -13,6 +15,7 @@ from flask.cli import AppGroup, ScriptInfo
 
 from frontdesk import __version__
 from frontdesk.errors import FrontdeskError
+from frontdesk.store.audit import Actor, act_as
 
 
 class Commands(AppGroup):
@@ -34,6 +37,7 @@ def frontdesk() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit. Commands made with `with_appcontext` get the app of chatbot.py."""
+    act_as(Actor("command line", None, _who()))
     try:
         status = frontdesk.main(
             arguments, prog_name="bin/frontdesk", standalone_mode=False, obj=ScriptInfo(create_app=_create_app)
@@ -48,6 +52,13 @@ def main(arguments: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         status = 130
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        return f"user {os.getuid()}"
 
 
 def _create_app():

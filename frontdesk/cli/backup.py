@@ -1,6 +1,7 @@
 """`bin/frontdesk backup FILE`: everything in one file, while Frontdesk runs."""
 
 import time
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ from frontdesk import settings as settings_module
 from frontdesk.cli import frontdesk
 from frontdesk.errors import FrontdeskError
 from frontdesk.flows import backup as flow
+from frontdesk.store import audit, database
 
 
 @frontdesk.command(with_appcontext=False)
@@ -19,6 +21,8 @@ def backup(file: Path, with_secrets: bool) -> None:
     settings = settings_module.load()
     path = file.absolute()
     manifest = flow.write(settings, path, time.time(), with_secrets=with_secrets)
+    with closing(database.connect(settings)) as db, database.transaction(db):
+        audit.record(db, "backup.made", None, time.time(), file=path.name, with_secrets=with_secrets)
     counts = ", ".join(f"{count} {table}" for table, count in manifest.counts.items())
     click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB, {counts}")
     if manifest.damage:

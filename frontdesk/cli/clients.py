@@ -9,8 +9,8 @@ import click
 from frontdesk import settings as settings_module
 from frontdesk.cli import frontdesk
 from frontdesk.errors import FrontdeskError
+from frontdesk.store import audit, database
 from frontdesk.store import clients as store
-from frontdesk.store import database
 
 
 @frontdesk.group()
@@ -47,7 +47,8 @@ def add(name: str, prompt_file: str, time_zone: str) -> None:
     with database.transaction(db):
         if store.find(db, name) is not None:
             raise FrontdeskError(f"there is a client {name!r} already; change it: bin/frontdesk clients set-prompt")
-        store.add(db, name, prompt, time.time(), time_zone)
+        client_id = store.add(db, name, prompt, time.time(), time_zone)
+        audit.record(db, "client.added", f"client {client_id}", time.time(), name=name)
     click.echo(f"Client {name} is there. Next: bin/frontdesk numbers add PHONE_NUMBER_ID --client {name!r}")
 
 
@@ -63,6 +64,7 @@ def set_prompt(name: str, file: str) -> None:
         raise FrontdeskError(f"there is no client {name!r}; see: bin/frontdesk clients list")
     with database.transaction(db):
         store.set_prompt(db, client_id, prompt, time.time())
+        audit.record(db, "client.prompt", f"client {client_id}", time.time())
     click.echo("Changed; it counts from the next answer on.")
 
 

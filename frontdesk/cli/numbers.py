@@ -11,7 +11,7 @@ from frontdesk.channels import wati_account
 from frontdesk.errors import FrontdeskError
 from frontdesk.flows import webhook_address
 from frontdesk.settings import Settings
-from frontdesk.store import clients, database
+from frontdesk.store import audit, clients, database
 from frontdesk.store import numbers as store
 
 
@@ -38,7 +38,7 @@ def add(phone_number_id: str, client_name: str, waba_id: str | None, display_pho
     token = _asked_token()
     db = _open(settings)
     with database.transaction(db):
-        store.put(
+        number_id = store.put(
             db,
             settings,
             client_id=_client(db, client_name),
@@ -49,6 +49,7 @@ def add(phone_number_id: str, client_name: str, waba_id: str | None, display_pho
             display_phone=display_phone,
             now=time.time(),
         )
+        audit.record(db, "number.added", f"number {number_id}", time.time(), external_id=phone_number_id)
     click.echo(f"Number {phone_number_id} answers for {client_name}. Check it: bin/frontdesk doctor")
 
 
@@ -125,7 +126,11 @@ def _known(db, phone_number_id: str) -> store.Number:
 def stop(phone_number_id: str) -> None:
     """Send nothing from this number until it is resumed; messages wait."""
     db = _open(settings_module.load())
-    stopped = store.stop(db, _known(db, phone_number_id).id, store.BY_HAND, None, time.time())
+    number = _known(db, phone_number_id)
+    with database.transaction(db):
+        stopped = store.stop(db, number.id, store.BY_HAND, None, time.time())
+        if stopped:
+            audit.record(db, "number.stopped", f"number {number.id}", time.time())
     click.echo("Stopped; messages wait." if stopped else "It was stopped already.")
 
 
@@ -134,5 +139,9 @@ def stop(phone_number_id: str) -> None:
 def resume(phone_number_id: str) -> None:
     """Send again; what waited goes out within seconds."""
     db = _open(settings_module.load())
-    resumed = store.resume(db, _known(db, phone_number_id).id)
+    number = _known(db, phone_number_id)
+    with database.transaction(db):
+        resumed = store.resume(db, number.id)
+        if resumed:
+            audit.record(db, "number.resumed", f"number {number.id}", time.time())
     click.echo("Resumed; what waited goes out within seconds." if resumed else "It was not stopped.")

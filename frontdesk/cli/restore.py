@@ -35,6 +35,13 @@ def restore(file: Path | None, drill: bool, as_it_stood: bool) -> None:
             f"{restored.sends} messages that were to be sent are under Dead letters, {restored.answers} that waited for an answer are marked for "
             "a person: it may all have happened after the backup was made."
         )
+    if restored.erased:
+        click.echo(f"{restored.erased} people who were erased after the backup was made were erased from it again.")
+    if restored.of_another_key:
+        click.echo(
+            f"{restored.of_another_key} erasures could NOT be repeated: they were written down under another SECRET_KEY. Put that secret_key file back "
+            f"into {settings.data_dir} and restore once more."
+        )
     click.echo(f"The settings of the backup are in {settings.data_dir / installation.SETTINGS_OF_BACKUP}; take over into .env what you want of them.")
     if not manifest.with_secrets and manifest.key != backup.key_fingerprint(settings):
         click.echo(

@@ -49,6 +49,7 @@ def prepare(settings: Settings) -> None:
     if upgraded.backup:
         click.echo(f"The database was brought up to date; what was there before is in {upgraded.backup}.")
     first_run.prepare(settings)
+    first_run.prepare_widget(settings)
     files.forget_leftovers(settings.media_dir)
 
 

@@ -52,13 +52,12 @@ def ask(
     options: ModelOptions | None = None,
     hearing: dict | None = None,
     conversation: Conversation | None = None,
-    pictures_of: Sequence[int] = (),
 ) -> Asked:
-    """The last `waiting` of `turns` want an answer, `older` came before the first. A prompt that is too long after all is halved once, one
-    whose pictures the model chokes on is asked without them.
+    """The last `waiting` of `turns` want an answer, `older` came before the first. A prompt that is too long after all is halved once,
+    one whose pictures the model chokes on is asked without them.
 
     `now`: the time that the prompt tells. `options`: not the client's own. `hint`: what a colleague wants it to say. `hearing`: more for
-    Ollama.chat, where somebody reads along. `conversation`: whose files are told; `pictures_of`: messages whose pictures are shown.
+    Ollama.chat, where somebody reads along. `conversation`: whose files it is told of.
     What `watch` raises comes out of here, as do the Model… errors.
     """
     options = options or model_options(context, client.model, client.temperature)
@@ -69,17 +68,17 @@ def ask(
     if must_not and kit is None:
         return Asked([], None, [], client.unknown_text, grounding.NO_PASSAGE)
     rules = grounding.rules(client, ground, hint)
-    pictures = files_told.pictures(context, conversation, pictures_of, options.model) if pictures_of else []
-    share, blind = 1.0, not pictures_of
+    burst = [turn.id for turn in turns[len(turns) - waiting :]]
+    pictures = files_told.pictures(context, conversation, burst, options.model) if conversation else []
+    share, blind = 1.0, False
     room = replace(options, num_ctx=options.num_ctx - kit.tokens(options)) if kit else options
     while True:
         shown = prompt.fitting(ground.shown, client, room, ratio, share)
         told = files_told.told(context, conversation, turns, room, ratio, share, blind=blind) if conversation else turns
         messages = prompt.messages(client, told, older, room, ratio, now, share, hint=hint, shown=shown, rules=rules)
-        messages = messages if blind else files_told.with_pictures(messages, pictures)
+        messages = files_told.with_pictures(messages, [] if blind else pictures)
         try:
             completion, used = tools.chat(context, kit, messages, options, watch=watch, hearing=hearing)
-            return _asked(client, ground, messages, completion, shown, used, must_not, kit is not None)
         except ContextExceeded:
             if share == 0.5:
                 raise
@@ -88,6 +87,8 @@ def ask(
             if blind or not pictures or not files_told.is_of_pictures(error):
                 raise
             blind = True
+        else:
+            return _asked(client, ground, messages, completion, shown, used, must_not, kit is not None)
 
 
 def _asked(

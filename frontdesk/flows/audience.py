@@ -10,10 +10,10 @@ from typing import BinaryIO
 
 from frontdesk.channels.cloud_errors import UNREACHABLE
 from frontdesk.errors import UnreadableFile
-from frontdesk.flows import audience_source, audience_uploads, contact_filter
+from frontdesk.flows import audience_source, audience_uploads, contact_filter, erased
 from frontdesk.flows.audience_source import Row, Source
 from frontdesk.flows.context import Context
-from frontdesk.store import audience_members, audiences
+from frontdesk.store import audience_members, audiences, audit
 from frontdesk.store.audience_members import BadLine, Known, Member
 from frontdesk.store.audiences import Audience, Step
 from frontdesk.store.database import transaction
@@ -30,6 +30,8 @@ REASONS = {
     "opted_out": "wants no marketing messages",
     "unreachable": "cannot be reached on WhatsApp: the last message failed",
 }
+
+ERASED = "erased since the list was handed over"
 
 
 class LeaseLost(Exception):
@@ -59,6 +61,7 @@ def from_file(
                 db, client_id, name=name, source=source, now=context.now(), public_id=public_id, number_id=number_id, file=file,
                 total_bytes=size, region=region, created_by=created_by,
             )  # fmt: skip
+            audit.record(db, "audience.added", f"audience {audience_id}", context.now(), name=name, client_id=client_id, source=source)
     except BaseException:
         audience_uploads.remove(context.settings, file)
         raise
@@ -82,6 +85,7 @@ def from_contacts(
         audience_id = audiences.add(
             db, client_id, name=name, source=source, now=context.now(), number_id=number_id, filter=text, created_by=created_by
         )
+        audit.record(db, "audience.added", f"audience {audience_id}", context.now(), name=name, client_id=client_id, source=source)
     _ring(context, audience_id)
     return audience_id
 
@@ -98,6 +102,7 @@ def delete(context: Context, audience_id: int) -> bool:
         return False
     with transaction(context.db) as db:
         audiences.delete(db, audience_id)
+        audit.record(db, "audience.deleted", f"audience {audience_id}", context.now(), name=audience.name, client_id=audience.client_id)
     audience_uploads.remove(context.settings, audience.file)
     return True
 
@@ -156,6 +161,7 @@ def _keep(context: Context, audience: Audience, owner: str, rows: list[Row], sou
     known = _known(context.db, audience.client_id, rows, now)
     step = Step(source.checkpoint(), source.read_bytes, len(rows))
     with transaction(context.db) as db:
+        rows = _without_erased(context, db, audience, rows)
         taken = audience_members.already_in(db, audience.id, (row.phone for row in rows if row.phone))
         members, bad_lines = _sorted_out(rows, known, taken, good, step)
         if not audiences.advance(db, audience.id, owner, step, now + context.settings.lease_seconds):
@@ -163,6 +169,13 @@ def _keep(context: Context, audience: Audience, owner: str, rows: list[Row], sou
         audience_members.add(db, audience.id, members)
         audience_members.add_bad_lines(db, audience.id, bad_lines)
     return len(members)
+
+
+def _without_erased(context: Context, db: sqlite3.Connection, audience: Audience, rows: list[Row]) -> list[Row]:
+    """Who was erased after the list was handed over is only counted."""
+    phones = {name for row in rows for name in (row.phone, *row.also_known_as) if name}
+    gone = erased.phones_since(db, context.settings, audience.client_id, phones, audience.created_at)
+    return [Row(row.line, "", problem=ERASED) if gone.intersection((row.phone, *row.also_known_as)) else row for row in rows]
 
 
 def _known(db: sqlite3.Connection, client_id: int, rows: list[Row], now: float) -> dict[str, Known]:

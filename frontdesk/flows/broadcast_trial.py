@@ -6,7 +6,7 @@ from frontdesk.flows import audience_source, broadcasts as control, outgoing, ph
 from frontdesk.flows.broadcasts import CannotBroadcast
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import Outgoing
-from frontdesk.store import contacts, conversations
+from frontdesk.store import audit, contacts, conversations
 from frontdesk.store.broadcasts import Broadcast
 from frontdesk.store.database import transaction
 
@@ -27,6 +27,7 @@ def send(context: Context, broadcast: Broadcast, phone: str, user_id: int) -> in
         conversation_id = conversations.of(db, broadcast.number_id, contact_id, context.now(), state="closed")
         message = Outgoing(filled.content, broadcast.media_id, control.shown(broadcast))
         outgoing.queue(context, db, conversations.get(db, conversation_id), message, purpose="person", user_id=user_id)
+        audit.record(db, "broadcast.tested", f"broadcast {broadcast.id}", context.now(), contact_id=contact_id)
     with context.ringing():
         context.queues.send([conversation_id])
     return conversation_id

@@ -162,12 +162,10 @@ def _refill(context: Context, run: Run, broadcast: Broadcast) -> None:
     ahead = max(REFILL, int(run.rate * AHEAD_SECONDS))
     if broadcast.position >= broadcast.total or broadcasts.ready(context.db, broadcast.id, context.now(), ahead) > ahead // 2:
         return
-    members = audience_members.after(context.db, broadcast.audience_id, broadcast.position, REFILL)
-    if not members:
-        return
     number = numbers.get(context.db, broadcast.number_id)
-    with transaction(context.db) as db:
-        if broadcasts.move(db, broadcast.id, broadcast.position, members[-1].position):
+    with transaction(context.db) as db:  # which also reads them: one may be erased at this moment
+        members = audience_members.after(db, broadcast.audience_id, broadcast.position, REFILL)
+        if members and broadcasts.move(db, broadcast.id, broadcast.position, members[-1].position):
             for member in members:
                 _become_message(context, db, run, broadcast, number, member)
 
@@ -175,6 +173,9 @@ def _refill(context: Context, run: Run, broadcast: Broadcast) -> None:
 def _become_message(context: Context, db, run: Run, broadcast: Broadcast, number: numbers.Number, member: Member) -> None:
     """Opted out since the list was read: nothing goes to them."""
     now = context.now()
+    if member.erased:
+        broadcasts.skip(db, broadcast.id, member.position, "", "erased")
+        return
     try:
         filled = template_parts.fill(run.template, control.variables_for(broadcast, member.variables), control.filename(broadcast))
     except BadVariable as error:

@@ -13,7 +13,7 @@ from frontdesk.flows import media, template_parts
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend
 from frontdesk.flows.template_parts import BadVariable
-from frontdesk.store import audience_members, audiences, broadcasts, callbacks, media as media_rows, numbers, templates
+from frontdesk.store import audience_members, audiences, audit, broadcasts, callbacks, media as media_rows, numbers, templates
 from frontdesk.store.broadcasts import Broadcast
 from frontdesk.store.database import transaction
 from frontdesk.store.outbox import Outbound
@@ -95,7 +95,10 @@ def make(context: Context, wanted: Wanted, *, client_id: int | None = None, user
 
 def add(context: Context, db: sqlite3.Connection, wanted: Wanted, *, client_id: int | None = None, user_id: int | None = None) -> int:
     """Like make(), inside the caller's transaction."""
-    return broadcasts.add(db, context.now(), created_by=user_id, **_columns(db, wanted, client_id))
+    columns = _columns(db, wanted, client_id)
+    broadcast_id = broadcasts.add(db, context.now(), created_by=user_id, **columns)
+    _record(db, "made", broadcast_id, context.now(), client_id=columns["client_id"], audience_id=columns["audience_id"])
+    return broadcast_id
 
 
 def change(context: Context, broadcast_id: int, wanted: Wanted, *, client_id: int | None = None) -> None:
@@ -106,6 +109,11 @@ def change(context: Context, broadcast_id: int, wanted: Wanted, *, client_id: in
             raise CannotBroadcast("not_found", "There is no such number of this broadcast's client.", "number_id")
         if not broadcasts.change(db, broadcast_id, **columns):
             raise CannotBroadcast("wrong_state", "It has begun; it cannot be changed any more.")
+        _record(db, "changed", broadcast_id, context.now())
+
+
+def _record(db: sqlite3.Connection, what: str, broadcast_id: int, now: float, **details: Any) -> None:
+    audit.record(db, f"broadcast.{what}", f"broadcast {broadcast_id}", now, **details)
 
 
 def _columns(db: sqlite3.Connection, wanted: Wanted, client_id: int | None) -> dict[str, Any]:
@@ -243,21 +251,21 @@ def start(context: Context, broadcast_id: int, at: float | None = None) -> None:
     if at is not None and at > now + FURTHEST_SECONDS:
         raise CannotBroadcast("invalid", "This time is over a year ahead.", "at")
     if at is None or at <= now:
-        _turned(context, broadcast_id, "running", ("draft", "scheduled"), started_at=now, starts_at=None)
+        _turned(context, broadcast_id, "started", "running", ("draft", "scheduled"), started_at=now, starts_at=None)
         return ring(context)
-    _turned(context, broadcast_id, "scheduled", ("draft", "scheduled"), starts_at=at)
+    _turned(context, broadcast_id, "started", "scheduled", ("draft", "scheduled"), starts_at=at)
 
 
 def pause(context: Context, broadcast_id: int) -> None:
     """At once: what is on its way arrives, nothing more begins."""
-    _turned(context, broadcast_id, "paused", ("running",), pause_code="person", pause_words="Somebody of the desk paused it.")
+    _turned(context, broadcast_id, "paused", "paused", ("running",), pause_code="person", pause_words="Somebody of the desk paused it.")
 
 
 def resume(context: Context, broadcast_id: int) -> None:
     """Errors are counted anew."""
     tally = broadcasts.tally(context.db, broadcast_id)
     guard = {"guard_failed": tally.get("failed", 0), "guard_out": broadcasts.out(tally), "resumed_at": context.now()}
-    _turned(context, broadcast_id, "running", ("paused",), pause_code=None, pause_words=None, **guard)
+    _turned(context, broadcast_id, "resumed", "running", ("paused",), pause_code=None, pause_words=None, **guard)
     ring(context)
 
 
@@ -267,12 +275,15 @@ def cancel(context: Context, broadcast_id: int) -> None:
         if not broadcasts.turn(db, broadcast_id, "cancelled", ("draft", "scheduled", "running", "paused"), finished_at=context.now()):
             raise CannotBroadcast("wrong_state", "It is over already.")
         broadcasts.withdraw(db, broadcast_id)
+        _record(db, "cancelled", broadcast_id, context.now())
 
 
-def _turned(context: Context, broadcast_id: int, state: str, come_from: tuple[str, ...], **columns: Any) -> None:
-    if not broadcasts.turn(context.db, broadcast_id, state, come_from, **columns):
-        now = broadcasts.get(context.db, broadcast_id)
-        raise CannotBroadcast("wrong_state", f"It is {now.state if now else 'gone'}; that is not possible now.")
+def _turned(context: Context, broadcast_id: int, deed: str, state: str, come_from: tuple[str, ...], **columns: Any) -> None:
+    with transaction(context.db) as db:
+        if not broadcasts.turn(db, broadcast_id, state, come_from, **columns):
+            now = broadcasts.get(db, broadcast_id)
+            raise CannotBroadcast("wrong_state", f"It is {now.state if now else 'gone'}; that is not possible now.")
+        _record(db, deed, broadcast_id, context.now(), **({"starts_at": columns["starts_at"]} if columns.get("starts_at") else {}))
 
 
 def ring(context: Context) -> None:

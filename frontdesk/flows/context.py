@@ -11,8 +11,9 @@ from functools import cache
 
 from frontdesk import channels
 from frontdesk.errors import FrontdeskError, NumberStopped
+from frontdesk.flows.model_turn import ModelTurn
 from frontdesk.ollama import Ollama
-from frontdesk.queues import Acknowledgements, Bells, Connection, Inbox, Limits, Live, Presence, Queues, RedisError, Speeds
+from frontdesk.queues import Acknowledgements, Bells, Connection, Inbox, Limits, Live, Presence, Queues, RedisError, Server, Speeds
 from frontdesk.settings import Settings
 from frontdesk.store import database, numbers
 
@@ -41,6 +42,19 @@ class Context:
     now: Callable[[], float] = time.time
     stopping: threading.Event = field(default_factory=threading.Event)
     busy_seconds: float = database.BUSY_SECONDS
+    # Of a worker that asks the model: its name among the others, what its Ollama servers have, and which model's turn it is.
+    worker: str = ""
+    servers: dict[str, Server] = field(default_factory=dict)
+    turn: ModelTurn = field(default_factory=ModelTurn)
+    _others: dict[str, Ollama] = field(default_factory=dict)
+
+    def ollama_at(self, host: str) -> Ollama:
+        """OLLAMA_HOST's, or that of another server that a kind of work has for itself."""
+        if host == self.settings.ollama_host:
+            return self.ollama
+        if host not in self._others:
+            self._others[host] = _ollama(self.settings, host)
+        return self._others[host]
 
     @contextmanager
     def ringing(self) -> Iterator[None]:
@@ -81,10 +95,10 @@ def make(settings: Settings, connection: Connection, *, busy_seconds: float = da
         acknowledgements=Acknowledgements(connection),
         speeds=Speeds(connection),
         channel=channel,
-        ollama=Ollama(
-            settings.ollama_host,
-            timeout_seconds=settings.ollama_timeout_seconds,
-            load_timeout_seconds=settings.ollama_load_timeout_seconds,
-        ),
+        ollama=_ollama(settings, settings.ollama_host),
         busy_seconds=busy_seconds,
     )
+
+
+def _ollama(settings: Settings, host: str) -> Ollama:
+    return Ollama(host, timeout_seconds=settings.ollama_timeout_seconds, load_timeout_seconds=settings.ollama_load_timeout_seconds)

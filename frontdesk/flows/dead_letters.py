@@ -4,10 +4,10 @@ import collections
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from frontdesk.flows import mends
+from frontdesk.flows import mends, model_hosts
 from frontdesk.flows.context import Context
 from frontdesk.flows.mends import Cause
-from frontdesk.store import clients, conversations, dead_letters, events, models, notes, numbers
+from frontdesk.store import audit, clients, conversations, dead_letters, events, models, notes, numbers
 from frontdesk.store.database import transaction
 from frontdesk.store.dead_letters import DeadLetter, LeftOver
 
@@ -96,9 +96,9 @@ def hindrance(letter: DeadLetter, now: float) -> Hindrance | None:
 
 
 def models_away(context: Context) -> bool:
-    host = context.settings.ollama_host
+    hosts = model_hosts.reply_hosts(context)
     in_use = clients.models_in_use(context.db, context.settings)
-    return any(models.get(context.db, host, model).away_since is not None for model in in_use)
+    return any(models.best(context.db, hosts, model).away_since is not None for model in in_use)
 
 
 def standing(context: Context, message_ids: Iterable[int], conversation_ids: list[int]) -> collections.Counter[Hindrance]:
@@ -118,7 +118,10 @@ def retry(context: Context, message_ids: Iterable[int], *, anyway: bool = False)
     outcome, wanted = Outcome(), sorted(set(message_ids))
     for start in range(0, len(wanted), BATCH):
         with transaction(context.db) as db:
+            before = outcome.retried
             retried = _retry(db, wanted[start : start + BATCH], context.now(), anyway, outcome)
+            if outcome.retried > before:
+                audit.record(db, "dead_letters.retried", None, context.now(), messages=outcome.retried - before)
         with context.ringing():
             context.queues.send(retried)
     return outcome
@@ -154,6 +157,8 @@ def answer_left_over(context: Context, conversation_ids: Iterable[int]) -> Outco
                 outcome.held += 1
             else:
                 outcome.retried += 1
+        if outcome.retried or outcome.held:
+            audit.record(db, "dead_letters.retried", None, context.now(), conversations=outcome.retried + outcome.held)
     if outcome.retried:
         with context.ringing():
             context.queues.reply()
@@ -171,6 +176,8 @@ def dismiss(context: Context, message_ids: Iterable[int], conversation_ids: Iter
         for letter in dead_letters.these(db, message_ids):
             count += dead_letters.dismiss(db, letter.id, user_id, reason, now)
             dead_letters.nothing_is_left(db, letter.conversation_id)
+        if count:
+            audit.record(db, "dead_letters.dismissed", None, now, count=count)
     return count
 
 
@@ -183,6 +190,8 @@ def replay(context: Context, event_id: int) -> bool:
     event = events.get_rejected(context.db, event_id, open_only=True)
     if event is None or event.webhook is None:
         return False
+    with transaction(context.db) as db:
+        audit.record(db, "rejected.replayed", f"rejected event {event_id}", context.now())
     context.inbox.put_again(event.channel, event.webhook, event.received_at, event.webhook_key)
     with context.ringing():
         context.queues.drain()

@@ -4,33 +4,19 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from frontdesk import fetch, queues
 from frontdesk.channels import cloud_account, cloud_errors, wati_account
-from frontdesk.flows import mends
-from frontdesk.errors import FetchError, FrontdeskError, ModelError, NumberStopped, SendError
-from frontdesk.ollama import Ollama
+from frontdesk.flows import diagnosis_hosts, mends
+from frontdesk.errors import FetchError, FrontdeskError, NumberStopped, SendError
+from frontdesk.flows.finding import Finding
 from frontdesk.settings import Settings
-from frontdesk.store import clients, database, embeddings, knowledge, numbers, vectors
+from frontdesk.store import database, embeddings, knowledge, numbers, vectors
 
 CLOCK_TOLERANCE_SECONDS = 60
 OLDEST_BACKUP_HOURS = 36
 SPEECH_SECONDS = 3
 LEAST_FREE_BYTES = 512 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line: `wrong` None is fine, otherwise what to do about it is in `mend`."""
-
-    subject: str
-    words: str
-    mend: str | None = None
-
-    @property
-    def ok(self) -> bool:
-        return self.mend is None
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -39,7 +25,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _redis(settings)
     db = yield from _database(settings)
     yield _backup(settings)
-    yield from _models(settings, db)
+    yield from (_model(settings) if db is None else diagnosis_hosts.examine(settings, db, time.time()))
     yield from _speech(settings)
     if db is not None:
         yield from _knowledge(settings, db)
@@ -141,25 +127,6 @@ def _backup(settings: Settings) -> Finding:
 # --- the model ------------------------------------------------------------------------------------------------------------------
 
 
-def _models(settings: Settings, db: sqlite3.Connection | None) -> Iterator[Finding]:
-    ollama = Ollama(settings.ollama_host)
-    wanted = clients.models_in_use(db, settings) if db else [settings.ollama_model]
-    version = ollama.version()
-    if version is None:
-        mend = f"install it from ollama.com, or set OLLAMA_HOST; then run: ollama pull {wanted[0]}"
-        yield Finding("Ollama", f"no answer at {settings.ollama_host}", mend)
-        return
-    yield Finding("Ollama", f"{version} at {settings.ollama_host}")
-    try:
-        names = ollama.model_names()
-    except ModelError as error:
-        yield Finding("model", str(error), "look at the log of Ollama")
-        return
-    for model in wanted:
-        there = has_model(names, model)
-        yield Finding("model", f"{model} is {'there' if there else 'missing'}", None if there else f"ollama pull {model}")
-
-
 def _speech(settings: Settings) -> Iterator[Finding]:
     """Nothing where voice messages are not to be understood."""
     if settings.transcription_url:
@@ -173,9 +140,13 @@ def _speech(settings: Settings) -> Iterator[Finding]:
         yield Finding("voice messages", f"transcribed by faster-whisper with {settings.whisper_model}")
 
 
-def has_model(names: list[str], model: str) -> bool:
-    """Ollama lists `llama3.2:latest` for what is called `llama3.2`."""
-    return model in names or f"{model}:latest" in names
+def _model(settings: Settings) -> Iterator[Finding]:
+    """The one that answers, where nothing is known of clients and workers."""
+    server, model = diagnosis_hosts.ask(settings.ollama_host), settings.ollama_model
+    found = diagnosis_hosts.server_finding(settings.ollama_host, server, model)
+    yield found
+    if found.ok:
+        yield Finding("model", f"{model} is {'there' if server.has(model) else 'missing'}", None if server.has(model) else f"ollama pull {model}")
 
 
 def notice(settings: Settings) -> str | None:
@@ -195,7 +166,7 @@ def notice(settings: Settings) -> str | None:
 
 def model_notice(settings: Settings) -> str | None:
     """One line when the model cannot answer, None when it can. Takes two seconds at most when Ollama is away."""
-    for finding in _models(settings, None):
+    for finding in _model(settings):
         if not finding.ok:
             return f"{finding.subject}: {finding.words}. {finding.mend[0].upper()}{finding.mend[1:]}. Messages are kept, and answered when it is there."
     return None
@@ -215,7 +186,8 @@ def _numbers(settings: Settings, db: sqlite3.Connection) -> Iterator[Finding]:
 
 def number_findings(settings: Settings, number: numbers.Number) -> list[Finding]:
     """Asks its provider about one number."""
-    return list(_CHECKS[number.channel](settings, number))
+    check = _CHECKS.get(number.channel)
+    return list(check(settings, number)) if check else []  # the web chat has no provider
 
 
 def wati_number(settings: Settings, number: numbers.Number) -> Iterator[Finding]:

@@ -48,15 +48,19 @@ def measure(kind: str, options: dict, text: str, settings: Settings) -> Size:
 
     There is room for a second answer: the first one is shown again where it has to be repaired.
     """
-    answer_tokens = ANSWER_TOKENS[kind]
     own_tokens = math.ceil(chunks.size(_system(kind, options) + str(schema_of(kind, options))) / BYTES_PER_TOKEN)
-    part_bytes = (settings.ollama_num_ctx - 2 * answer_tokens - max(INSTRUCTION_TOKENS, own_tokens)) * BYTES_PER_TOKEN
+    part_bytes = (settings.num_ctx_of(kind) - 2 * answer_tokens(kind, settings) - max(INSTRUCTION_TOKENS, own_tokens)) * BYTES_PER_TOKEN
     if part_bytes < LEAST_PART_BYTES:
         raise ValueError
     if kind == "classification":
         return Size(part_bytes, 1)
     count = len(chunks.parts(text, part_bytes))
     return Size(part_bytes, sum(_levels(count, part_bytes)) + 1)
+
+
+def answer_tokens(kind: str, settings: Settings) -> int:
+    """Of the last answer."""
+    return settings.options_of(kind).num_predict or ANSWER_TOKENS[kind]
 
 
 def _levels(count: int, part_bytes: int) -> list[int]:

@@ -8,18 +8,21 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 from frontdesk import queues
 from frontdesk.errors import ModelAway, ModelCrashed, ModelError, ModelInterrupted, ModelMissing, ModelSilent, ModelSlow
-from frontdesk.flows import document_ends, document_prompts
+from frontdesk.flows import document_ends, document_prompts, model_choice, model_hosts
 from frontdesk.flows.context import Context
 from frontdesk.flows.document_prompts import Step
-from frontdesk.flows.model_away import LONGEST_MODEL_RETRY_SECONDS, write_down_away
+from frontdesk.flows.model_away import write_down_away
 from frontdesk.flows.structured import DoesNotFit, fitting
 from frontdesk.flows.suggest import Stopping
-from frontdesk.ollama import Completion, ModelOptions
-from frontdesk.store import documents, models
+from frontdesk.ollama import Completion
+from frontdesk.store import document_choice, documents, models
 from frontdesk.store.database import transaction
+from frontdesk.store.document_choice import Choice, Pair
 from frontdesk.store.documents import Task
 
 log = logging.getLogger(__name__)
@@ -34,6 +37,9 @@ MOST_DEATHS = 5
 
 # Further ahead than this no due time and no lease is written.
 FURTHEST_SECONDS = 3600
+
+# A model that a request names may still have to be pulled.
+MISSING_SECONDS = 24 * 3600
 
 # With these the same document gives the same answer.
 TEMPERATURE, SEED = 0.0, 1
@@ -60,11 +66,35 @@ def serve(context: Context) -> None:
         work_on(context, task)
         if time.monotonic() > ends_at or context.queues.goes_before_documents():
             break
+        if model_hosts.answers_wait(context):
+            context.queues.reply()
+            break
     context.queues.documents()
 
 
 def is_due(context: Context) -> bool:
-    return documents.is_due(context.db, context.now(), _resting(context))
+    return bool(waiting(context)[0])
+
+
+def waiting(context: Context) -> tuple[list[Pair], list[Pair]]:
+    """Kind and model of what is due: what this process can have done, and what it cannot now."""
+    found = document_choice.waiting(context.db, context.now(), usual_models(context))
+    unable = [pair for pair in found if model_hosts.rests(context, *pair) or model_hosts.is_missing(context, *pair)]
+    return [pair for pair in found if pair not in unable], unable
+
+
+def usual_models(context: Context) -> dict[str, str]:
+    return {kind: context.settings.model_of(kind) for kind in ("reply", *document_prompts.KINDS)}
+
+
+def give_up(context: Context) -> None:
+    """What named a model itself that no server has had for a day: its sender is told. Work for our own models waits on."""
+    able, unable = waiting(context)
+    for lacking in model_hosts.missing(context, [*able, *unable]):
+        now, words = context.now(), f"No Ollama server had the model {lacking.model} for a day."
+        for task_id in document_choice.without_model(context.db, lacking.model, now - MISSING_SECONDS):
+            give_up = partial(document_choice.give_up, task_id=task_id, error=words, now=now, kept_until=_kept_until(context))
+            document_ends.ending(context, task_id, give_up)
 
 
 def correct_times(context: Context) -> None:
@@ -72,16 +102,42 @@ def correct_times(context: Context) -> None:
 
 
 def _claim(context: Context) -> Task | None:
-    resting = _resting(context)
+    able, unable = waiting(context)
+    if not able:
+        _ring_others(context, unable)
+        return None
+    first = context.turn.first(able, _loaded(context, able), context.now())
+    choice = Choice(usual_models(context), unable, sorted(first))
     with transaction(context.db) as db:
-        return documents.claim(db, uuid.uuid4().hex, context.now(), context.settings.lease_seconds, resting)
+        task = document_choice.claim(db, uuid.uuid4().hex, context.now(), context.settings.lease_seconds, choice)
+    if task is not None:
+        context.turn.took((task.kind, _model(context, task)), context.now())
+    return task
 
 
-def _resting(context: Context) -> Sequence[str]:
-    """Models that were away lately; '' stands for the settings' own."""
-    settings, now = context.settings, context.now()
-    names = models.resting(context.db, settings.ollama_host, now, now + 2 * LONGEST_MODEL_RETRY_SECONDS)
-    return [*names, ""] if settings.ollama_model in names else names
+def _loaded(context: Context, pairs: Sequence[Pair]) -> set[str]:
+    """Of these models, those that need no loading. Not asked where there is nothing to choose."""
+    if len({model for _, model in pairs}) < 2:
+        return {model for _, model in pairs}
+    found = set()
+    for host in {context.settings.host_of(kind) for kind, _ in pairs}:
+        ollama = context.ollama_at(host)
+        try:
+            found |= {one["name"] for one in ollama.loaded_models()}
+        except ModelError:
+            found |= {ollama.last_model} - {None}
+    return found
+
+
+def _ring_others(context: Context, unable: Sequence[Pair]) -> None:
+    """The job that rang is over: where others can do the work, theirs may not have looked."""
+    living = model_hosts.workers(context) if unable else []
+    if any(model_hosts.can_elsewhere(context, *pair, living) for pair in unable):
+        context.bells.documents_at(context.now() + model_hosts.RING_OTHERS_SECONDS)
+
+
+def _model(context: Context, task: Task) -> str:
+    return model_choice.model_for(context, task.kind, task.client_id, task.model)
 
 
 def work_on(context: Context, task: Task) -> None:
@@ -117,23 +173,20 @@ def _next_step(context: Context, task: Task) -> Step:
     if task.parts_done:
         notes = documents.parts_of(context.db, task.id)
     asked = document_prompts.step(task.kind, task.options, text, task.part_bytes, notes)
+    if asked.schema is not None:
+        asked = replace(asked, answer_tokens=document_prompts.answer_tokens(task.kind, context.settings))
     return asked if task.first_answer is None else document_prompts.repair(asked, task.first_answer, task.error or "")
 
 
 def _ask(context: Context, task: Task, asked: Step) -> Completion:
-    settings = context.settings
-    options = ModelOptions(
-        model=task.model or settings.ollama_model,
-        num_ctx=settings.ollama_num_ctx,
-        num_predict=asked.answer_tokens,
-        temperature=TEMPERATURE,
-        seed=SEED,
-    )
+    settings, model = context.settings, _model(context, task)
+    options = model_choice.options(context, task.kind, model, num_predict=asked.answer_tokens, temperature=TEMPERATURE, seed=SEED)
+    options = replace(options, num_predict=asked.answer_tokens)
     watch = _Watch(context, task)
-    completion = context.ollama.chat(
+    completion = model_choice.server(context, task.kind).chat(
         asked.messages, options, schema=asked.schema, timeout_seconds=settings.document_timeout_seconds, watch=watch.look
     )
-    models.answered(context.db, settings.ollama_host, options.model, context.now())
+    models.answered(context.db, settings.host_of(task.kind), model, context.now())
     return completion
 
 
@@ -198,11 +251,11 @@ def _try_again(context: Context, task: Task, why: str) -> None:
 
 
 def _wait_for_model(context: Context, task: Task, error: ModelError) -> None:
-    """Nothing is wrong with the document. A model that its sender named, and that is not there, is not waited for."""
-    if isinstance(error, ModelMissing) and task.model:
-        _fail(context, task, f"{str(error)[:1].upper()}{str(error)[1:]}.")
-        return
-    retry_at = write_down_away(context, task.model or context.settings.ollama_model, error)
+    """Nothing is wrong with the document: it waits, also for a model that is still to be pulled; another worker may have it at once."""
+    model = _model(context, task)
+    retry_at = write_down_away(context, model, error, task.kind)
+    if model_hosts.can_elsewhere(context, task.kind, model):
+        retry_at = context.now()
     if documents.give_back(context.db, task.id, task.claim_owner, retry_at):
         context.bells.document_at(task.id, retry_at)
 

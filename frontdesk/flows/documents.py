@@ -13,7 +13,7 @@ from frontdesk.flows.refusals import Refused
 from frontdesk.flows.context import Context
 from frontdesk.flows.document_prompts import Size, measure
 from frontdesk.flows.structured import BadSchema, check_schema
-from frontdesk.store import api_tokens, document_batches, document_files, documents
+from frontdesk.store import api_tokens, audit, document_batches, document_files, documents, retention
 from frontdesk.store.database import transaction
 from frontdesk.store.document_batches import Batch
 from frontdesk.store.documents import NewTask, Task
@@ -94,6 +94,7 @@ def ask_for_many(
         given = {"client_id": asker.client_id, "token_id": asker.token_id, "now": now, "expires_at": expires_at}
         batch_id, public_id = document_batches.add(db, kind, options, new, callback_url=callback_url, **given)
         document_ends.batch_over(context, db, batch_id)  # where nothing can be done with any item
+        audit.record(db, "documents.given", f"batch {public_id}", now, kind=kind, documents=len(new), client_id=asker.client_id)
         return public_id
 
     return _once(context, asker, key, _asked(kind, options, list(items), callback_url), add)
@@ -237,19 +238,19 @@ def status_of(counts: Counter) -> str:
 def pause(context: Context, batch: Batch) -> int:
     """How many items it concerned, as with the following. An inference under way is broken off."""
     with transaction(context.db) as db:
-        return document_batches.pause(db, batch.id)
+        return _changed(db, "pause", batch, document_batches.pause(db, batch.id), context.now())
 
 
 def resume(context: Context, batch: Batch) -> int:
     with transaction(context.db) as db:
-        count = document_batches.resume(db, batch.id, context.now())
+        count = _changed(db, "resume", batch, document_batches.resume(db, batch.id, context.now()), context.now())
     _ring(context)
     return count
 
 
 def cancel(context: Context, batch: Batch) -> int:
     with transaction(context.db) as db:
-        count = document_batches.cancel(db, batch.id, context.now())
+        count = _changed(db, "cancel", batch, document_batches.cancel(db, batch.id, context.now()), context.now())
         callback_id = document_ends.batch_over(context, db, batch.id) if count else None
     document_ends.ring(context, callback_id)
     return count
@@ -257,8 +258,14 @@ def cancel(context: Context, batch: Batch) -> int:
 
 def retry(context: Context, batch: Batch) -> int:
     with transaction(context.db) as db:
-        count = document_batches.retry_failed(db, batch.id, context.now())
+        count = _changed(db, "retry", batch, document_batches.retry_failed(db, batch.id, context.now()), context.now())
     _ring(context)
+    return count
+
+
+def _changed(db: sqlite3.Connection, how: str, batch: Batch, count: int, now: float) -> int:
+    if count:
+        audit.record(db, "documents.changed", f"batch {batch.public_id}", now, how=how, documents=count)
     return count
 
 
@@ -267,6 +274,9 @@ def expire(context: Context) -> None:
     now = context.now()
     with transaction(context.db) as db:
         document_files.clean(db)
+        for limit in retention.limits(db, context.settings):
+            if limit.documents_days is not None:
+                document_batches.keep_for(db, limit.client_id, limit.documents_days)
         documents.expire(db, now)
         document_batches.expire(db, now)
         documents.forget(db, now - TOLD_SECONDS)

@@ -7,9 +7,8 @@ is thrown away. Nobody whose period is over ever waits for this: the job stands 
 import uuid
 
 from frontdesk.errors import ModelError
-from frontdesk.flows import files_told
 from frontdesk.flows.context import Context
-from frontdesk.flows.reply import ask, begin, keep, learn
+from frontdesk.flows.reply import ask, begin, keep, learn, rests
 from frontdesk.flows.watch import Cancelled, Watch, Work, release, ring_for_the_rest
 from frontdesk.store import conversations, drafts
 from frontdesk.store.database import transaction
@@ -36,11 +35,9 @@ def begin_early(context: Context, conversation_id: int) -> None:
         context.db, conversation_id, owner, context.now(), lease_seconds, WORTH_IT_SECONDS
     )
     work = begin(context, conversation, owner) if conversation else None
-    if work is None:
+    if work is None or rests(work):
         return
     try:
-        if files_told.fixed_answer(work) is not None:
-            raise Cancelled  # it takes no time
         asked = ask(work, EarlyWatch)
     except (Cancelled, ModelError):  # whatever it was: at the end of the period the answer is begun again
         release(work)

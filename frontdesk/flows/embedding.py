@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 
 from frontdesk.errors import ModelError, ModelMissing
+from frontdesk.flows import model_hosts
 from frontdesk.flows.chunking import told
 from frontdesk.flows.context import Context
 from frontdesk.flows.knowledge import Stopping, claimed
@@ -17,6 +18,7 @@ from frontdesk.store import embeddings, knowledge, vectors
 from frontdesk.store.database import transaction
 from frontdesk.store.embeddings import EmbeddingModel
 from frontdesk.store.knowledge import Document
+from frontdesk.work_options import EMBEDDING
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +95,7 @@ def _computed(context: Context, model: EmbeddingModel, missing: list[embeddings.
 
     settings = context.settings
     timeout_seconds = settings.ollama_timeout_seconds + settings.ollama_load_timeout_seconds
-    found = context.ollama.embed(texts, model.name, timeout_seconds=timeout_seconds, watch=stop_when_told)
+    found = _embed(context, model.name, texts, timeout_seconds, stop_when_told)
     return [(each.hash, vectors.bits(vector), vectors.packed(vector)) for each, vector in zip(missing, found, strict=True)]
 
 
@@ -111,12 +113,20 @@ def question_vectors(
         return None
     texts = [as_question(model.name, question) for question in questions]
     try:
-        found = context.ollama.embed(texts, model.name, timeout_seconds=timeout_seconds, watch=watch)
+        found = _embed(context, model.name, texts, timeout_seconds, watch)
     except ModelError as error:
         _write_down_away(context, model, error)
         return None
     embeddings.back(context.db, model.id)
     return found
+
+
+def _embed(context: Context, name: str, texts: list[str], timeout_seconds: float, watch: Callable[[], None] | None) -> list[list[float]]:
+    """Where the model is: it is quick, and a worker whose own server lacks it need not search by words alone."""
+    options = context.settings.options_of(EMBEDDING)
+    given = {"num_ctx": options.num_ctx} | ({} if options.keep_alive is None else {"keep_alive": options.keep_alive})
+    ollama = context.ollama_at(model_hosts.host_with(context, EMBEDDING, name))
+    return ollama.embed(texts, name, timeout_seconds=timeout_seconds, watch=watch, **given)
 
 
 def sweep(context: Context) -> None:

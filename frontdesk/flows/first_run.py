@@ -34,33 +34,43 @@ def prepare(settings: Settings) -> None:
         with transaction(db):
             now = time.time()
             known = numbers.find(db, "cloud", SIMULATOR_NUMBER)
+            if known and known.base_url == settings.simulator_url:
+                return
             client_id = clients.find(db, DEMO_CLIENT) or clients.add(db, DEMO_CLIENT, DEMO_PROMPT.strip(), now)
-            if not known or known.base_url != settings.simulator_url:
-                numbers.put(
-                    db,
-                    settings,
-                    client_id=client_id,
-                    channel="cloud",
-                    external_id=SIMULATOR_NUMBER,
-                    account_id=SIMULATOR_ACCOUNT,
-                    access_token=SIMULATOR_TOKEN,
-                    display_phone="+1 555 010 0001",
-                    base_url=settings.simulator_url,
-                    now=now,
-                )
-            _prepare_widget(db, settings, client_id, now)
+            numbers.put(
+                db,
+                settings,
+                client_id=client_id,
+                channel="cloud",
+                external_id=SIMULATOR_NUMBER,
+                account_id=SIMULATOR_ACCOUNT,
+                access_token=SIMULATOR_TOKEN,
+                display_phone="+1 555 010 0001",
+                base_url=settings.simulator_url,
+                now=now,
+            )
     finally:
         db.close()
 
 
-def _prepare_widget(db: sqlite3.Connection, settings: Settings, client_id: int, now: float) -> None:
-    """The web chat on the simulator's page of a shop, which is of another origin than ours."""
-    known = numbers.find(db, widgets.CHANNEL, DEMO_WIDGET)
+def prepare_widget(settings: Settings) -> None:
+    """After prepare(): the web chat on the simulator's page of a shop, which is of another origin than ours."""
+    if not settings.development:
+        return
+    db = connect(settings)
+    try:
+        with transaction(db):
+            _put_widget(db, settings, time.time())
+    finally:
+        db.close()
+
+
+def _put_widget(db: sqlite3.Connection, settings: Settings, now: float) -> None:
+    known, whatsapp = numbers.find(db, widgets.CHANNEL, DEMO_WIDGET), numbers.find(db, "cloud", SIMULATOR_NUMBER)
     if known is None:
         origins = (settings.simulator_url,)
-        number_id = making.make(db, settings, client_id=client_id, name="Website", origins=origins, now=now, key=DEMO_WIDGET)
-        demo, words = widgets.get(db, number_id), {"en": {"questions": "When are you open tomorrow?\nDo you bake gluten-free bread?"}}
-        whatsapp = numbers.find(db, "cloud", SIMULATOR_NUMBER)
-        widgets.put(db, replace(demo, words=words, whatsapp_number_id=whatsapp.id))
+        number_id = making.make(db, settings, client_id=whatsapp.client_id, name="Website", origins=origins, now=now, key=DEMO_WIDGET)
+        words = {"en": {"questions": "When are you open tomorrow?\nDo you bake gluten-free bread?"}}
+        widgets.put(db, replace(widgets.get(db, number_id), words=words, whatsapp_number_id=whatsapp.id))
     elif (demo := widgets.get(db, known.id)) and settings.simulator_url not in demo.origins:
         widgets.put(db, replace(demo, origins=(*demo.origins, settings.simulator_url)))

@@ -23,7 +23,7 @@ from frontdesk.channels import (
     Rejected,
     StatusChange,
 )
-from frontdesk.flows import opting_out, reach, receiving, sending, take_over, templates, visitors
+from frontdesk.flows import erased, opting_out, reach, receiving, sending, take_over, templates, visitors
 from frontdesk.flows.context import Context
 from frontdesk.flows.person_words import asks_for_person
 from frontdesk.queues import InboxEntry
@@ -146,7 +146,8 @@ def _record_event(
         reason = f"unknown phone_number_id {event.number_external_id}" if event.number_external_id else "an address that no number has any more"
         events.reject(db, key, entry.channel, reason, event.raw, entry.received_at, entry.body)
         return
-    _HANDLERS[type(event)](context, db, number, event, entry.received_at, consequences)
+    if not erased.swallows(context.settings, db, number, event, entry.received_at):
+        _HANDLERS[type(event)](context, db, number, event, entry.received_at, consequences)
 
 
 def _number(db: sqlite3.Connection, channel: str, external_id: str | None) -> numbers.Number | None:

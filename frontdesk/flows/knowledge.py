@@ -7,6 +7,7 @@ goes on from there. Its vectors come afterwards (embedding.py): words find it at
 import hashlib
 import logging
 import os
+import sqlite3
 import tempfile
 import threading
 import time
@@ -21,7 +22,7 @@ from frontdesk.errors import FetchError
 from frontdesk.flows import chunking, extraction
 from frontdesk.flows.context import Context
 from frontdesk.flows.extraction import Section, Unreadable
-from frontdesk.store import knowledge, passages
+from frontdesk.store import audit, knowledge, passages
 from frontdesk.store.database import transaction
 from frontdesk.store.knowledge import Document
 
@@ -63,6 +64,7 @@ def add(
         document_id = knowledge.add(
             db, client_id, name=name, kind=kind, sha256=sha256, size_bytes=len(content), url=url, replaces=before, now=context.now()
         )
+        _record(db, "replaced" if before else "added", document_id, context.now(), name=name, client_id=client_id)
     ring(context, document_id)
     return document_id
 
@@ -77,24 +79,35 @@ def add_page(context: Context, client_id: int, url: str, *, replaces: int | None
         document_id = knowledge.add(
             db, client_id, name=name, kind="page", sha256="", size_bytes=0, url=url, replaces=before, now=context.now()
         )
+        _record(db, "replaced" if before else "added", document_id, context.now(), name=name, client_id=client_id)
     ring(context, document_id)
     return document_id
 
 
 def switch(context: Context, document_id: int, active: bool) -> None:
-    knowledge.switch(context.db, document_id, active, context.now())
+    with transaction(context.db) as db:
+        knowledge.switch(db, document_id, active, context.now())
+        _record(db, "switched", document_id, context.now(), on=active)
     ring(context, document_id)
 
 
 def remove(context: Context, document_id: int) -> None:
-    knowledge.remove(context.db, document_id, context.now())
+    with transaction(context.db) as db:
+        knowledge.remove(db, document_id, context.now())
+        _record(db, "removed", document_id, context.now())
     ring(context, document_id)
 
 
 def read_again(context: Context, document_id: int) -> None:
     """After a failure; of a page, what stands there now."""
-    knowledge.read_again(context.db, document_id, context.now())
+    with transaction(context.db) as db:
+        knowledge.read_again(db, document_id, context.now())
+        _record(db, "read_again", document_id, context.now())
     ring(context, document_id)
+
+
+def _record(db: sqlite3.Connection, what: str, document_id: int, now: float, **details) -> None:
+    audit.record(db, f"knowledge.{what}", f"knowledge {document_id}", now, **details)
 
 
 def ring(context: Context, document_id: int) -> None:

@@ -6,7 +6,8 @@ from frontdesk.errors import FrontdeskError
 from frontdesk.flows import passwords
 from frontdesk.flows.context import Context
 from frontdesk.flows.logging_in import begin_session, normal_email
-from frontdesk.store import login_links, user_sessions, users
+from frontdesk.store import audit, login_links, user_sessions, users
+from frontdesk.store.audit import Actor
 from frontdesk.store.database import transaction
 from frontdesk.store.login_links import LoginLink
 
@@ -34,10 +35,12 @@ def invitation(db: sqlite3.Connection, email: str, role: str, now: float) -> str
     email = normal_email(email)
     if users.find(db, email):
         raise EmailTaken(f"{email} has a user already")
+    audit.record(db, "user.invited", None, now, email=email, role=role)
     return login_links.add(db, "invitation", now=now, lifetime_seconds=INVITATION_SECONDS, role=role, email=email)
 
 
 def new_password(db: sqlite3.Connection, user_id: int, now: float) -> str:
+    audit.record(db, "user.password_link", f"user {user_id}", now)
     return login_links.add(db, "password", now=now, lifetime_seconds=DAY_SECONDS, user_id=user_id)
 
 
@@ -67,6 +70,8 @@ def accept(
             user_id = _change_password(db, link.user_id, password_hash)
         else:
             user_id = _make_user(db, link, name, email, password_hash, now)
+        deed = "password.changed" if link.kind == "password" else "user.added"
+        audit.record(db, deed, f"user {user_id}", now, by=Actor("user", user_id, users.get(db, user_id).name, address), by_link=link.kind)
         return begin_session(db, user_id, address=address, user_agent=user_agent, now=now)
 
 

@@ -7,7 +7,8 @@ from frontdesk.errors import FrontdeskError
 from frontdesk.flows import passwords
 from frontdesk.flows.context import Context
 from frontdesk.queues import Rate
-from frontdesk.store import user_sessions, users
+from frontdesk.store import audit, user_sessions, users
+from frontdesk.store.audit import Actor
 from frontdesk.store.database import transaction, without_waiting
 from frontdesk.store.tokens import digest
 from frontdesk.store.user_sessions import UserSession
@@ -44,6 +45,7 @@ def log_in(context: Context, *, email: str, password: str, address: str, user_ag
     with transaction(context.db) as db:
         if rehashed:
             users.set_password_hash(db, user.id, rehashed)
+        audit.record(db, "login", f"user {user.id}", context.now(), by=Actor("user", user.id, user.name, address))
         token = begin_session(db, user.id, address=address, user_agent=user_agent, now=context.now())
     context.limits.forgive(_rates(email, address)[1])
     return token

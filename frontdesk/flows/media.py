@@ -15,7 +15,7 @@ from frontdesk import fetch as fetching
 from frontdesk.errors import FetchFailed, FetchRefused, MediaRefused, Permanent, SendError
 from frontdesk.flows import media_types
 from frontdesk.flows.context import Context
-from frontdesk.store import files, media as rows, numbers
+from frontdesk.store import files, media as rows, numbers, retention
 from frontdesk.store.database import transaction
 from frontdesk.store.media import Media
 
@@ -226,11 +226,12 @@ def forget_upload(context: Context, number_id: int, media: Media, external_id: s
 
 
 def clean(context: Context) -> None:
-    """Nightly: leftovers, and files nobody has used for MEDIA_KEEP_DAYS."""
+    """Nightly: leftovers, and files nobody has used for MEDIA_KEEP_DAYS, or the client's own days."""
     settings, now = context.settings, context.now()
     leftovers = files.forget_leftovers(settings.media_dir)
     with transaction(context.db) as db:
-        expired = rows.expire(db, now - settings.media_keep_days * DAY, f"not used for {settings.media_keep_days} days, and deleted")
+        limits = [limit for limit in retention.limits(db, settings) if limit.media_days]
+        expired = sum(rows.expire(db, one.client_id, now - one.media_days * DAY, f"not used for {one.media_days:g} days, and deleted") for one in limits)
         rows.clean_uploads(db, now - 30 * DAY)
     removed = sum(_clean_folder(context, beginning) for beginning in files.beginnings(settings.media_dir))
     if leftovers or expired or removed:

@@ -3,15 +3,16 @@
 import logging
 from dataclasses import replace
 
-from frontdesk.errors import ModelError, ModelRefused
-from frontdesk.flows import standing_in
+from frontdesk.errors import ModelBusy, ModelCrashed, ModelError, ModelRefused, ModelSlow
+from frontdesk.flows import model_choice, model_hosts, standing_in
 from frontdesk.flows.context import Context
-from frontdesk.flows.watch import Work, ring_for_the_rest
+from frontdesk.flows.watch import Work, release, ring_for_the_rest
 from frontdesk.ollama import ModelOptions
 from frontdesk.queues import jittered
 from frontdesk.store import clients, conversations, messages, models, outbox, seen
 from frontdesk.store.database import transaction
 from frontdesk.store.seen import Shown
+from frontdesk.work_options import REPLY
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +27,15 @@ MODEL_AWAY = "model_away"
 
 def model_options(context: Context, model: str, temperature: float | None = None) -> ModelOptions:
     """What Ollama loads a model by is the same on every call, warm-up included: else it would load it again."""
-    settings = context.settings
-    options = ModelOptions(model=model, num_ctx=settings.ollama_num_ctx, num_predict=settings.ollama_num_predict)
+    options = model_choice.options(context, REPLY, model, num_predict=context.settings.ollama_num_predict)
     return options if temperature is None else replace(options, temperature=temperature)
 
 
 def warm_up(context: Context) -> None:
     """Have Ollama load the models that answer. What is missing or away is written down for the operator."""
-    for model in clients.models_in_use(context.db, context.settings):
+    names = clients.models_in_use(context.db, context.settings)
+    left = model_hosts.left_to_others(context, REPLY, names)
+    for model in (name for name in names if name not in left):
         try:
             context.ollama.warm_up(model_options(context, model))
         except ModelError as error:
@@ -43,12 +45,25 @@ def warm_up(context: Context) -> None:
 
 
 def wait_for_model(work: Work, error: ModelError) -> None:
-    hold_and_postpone(work, write_down_away(work.context, work.options.model, error))
+    context, model = work.context, work.options.model
+    retry_at = write_down_away(context, model, error)
+    if not model_hosts.can_elsewhere(context, REPLY, model):
+        hold_and_postpone(work, retry_at)
+    elif isinstance(error, (ModelSlow, ModelBusy, ModelCrashed)):  # it may be the question: patience counts
+        hold_and_postpone(work, context.now())
+    else:
+        hand_over(work)
 
 
-def write_down_away(context: Context, model: str, error: ModelError) -> float:
-    """Nobody needs to ask this model before the time returned (UTC epoch seconds)."""
-    host, now = context.settings.ollama_host, context.now()
+def hand_over(work: Work) -> None:
+    """To a worker whose server has the model. Nobody hears of it."""
+    release(work)
+    ring_for_the_rest(work)
+
+
+def write_down_away(context: Context, model: str, error: ModelError, kind: str = REPLY) -> float:
+    """Nobody needs to ask this model for this kind of work before the time returned (UTC epoch seconds)."""
+    host, now = context.settings.host_of(kind), context.now()
     failures = models.get(context.db, host, model).failures
     delay = min(FIRST_MODEL_RETRY_SECONDS * 2 ** min(failures, 8), LONGEST_MODEL_RETRY_SECONDS)
     retry_at = now + jittered(delay)

@@ -120,7 +120,7 @@ def fitting(
 
 
 def _characters(options: ModelOptions, ratio: float, share: float) -> int:
-    room = options.num_ctx - options.num_predict - SPARE_TOKENS
+    room = options.room - options.num_predict - SPARE_TOKENS
     return int((room - 2 * TOKENS_PER_MESSAGE) * ratio * share)
 
 

@@ -11,14 +11,14 @@ from dataclasses import replace
 
 from frontdesk import queues
 from frontdesk.errors import ModelAway, ModelCrashed, ModelError, ModelInterrupted, ModelMissing, ModelSilent, ModelSlow
-from frontdesk.flows import asking, expected, grounding, prompt, replays
+from frontdesk.flows import asking, expected, grounding, model_hosts, prompt, replays
 from frontdesk.flows.asking import Asked
 from frontdesk.flows.context import Context
 from frontdesk.flows.declining import declines
 from frontdesk.flows.document_work import FURTHEST_SECONDS, MOST_DEATHS, RETRIES, RETRY_SECONDS, Withdrawn
 from frontdesk.flows.model_away import LONGEST_MODEL_RETRY_SECONDS, model_options, write_down_away
 from frontdesk.flows.suggest import Stopping
-from frontdesk.store import messages, models, replays as rows, seen
+from frontdesk.store import clients, messages, models, replays as rows, seen
 from frontdesk.store.checks import Question
 from frontdesk.store.clients import Client
 from frontdesk.store.database import transaction
@@ -26,6 +26,7 @@ from frontdesk.store.messages import Turn
 from frontdesk.store.past_turns import PastTurn
 from frontdesk.store.replays import Item
 from frontdesk.store.seen import Shown
+from frontdesk.work_options import REPLY
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +61,10 @@ def _claim(context: Context) -> Item | None:
 
 
 def _resting(context: Context) -> list[str]:
-    """Models that were away lately."""
+    """Models that were away lately, and those that another worker's server has and ours has not."""
     now = context.now()
-    return models.resting(context.db, context.settings.ollama_host, now, now + 2 * LONGEST_MODEL_RETRY_SECONDS)
+    resting = models.resting(context.db, context.settings.ollama_host, now, now + 2 * LONGEST_MODEL_RETRY_SECONDS)
+    return resting + model_hosts.left_to_others(context, REPLY, clients.models_in_use(context.db, context.settings))
 
 
 def work_on(context: Context, item: Item) -> None:
@@ -105,7 +107,7 @@ def _replay(context: Context, item: Item) -> None:
     turns = [*before, *(Turn(0, "in", text) for text in turn.asked)]
     watch = _Watch(context, item).look
     asked = asking.ask(context, client, turns, len(turn.asked), watch=watch, now=turn.at, older=older)
-    figures = compared(turn, replays.answer_given(turn, client), seen.of(context.db, turn.id), asked)
+    figures = compared(client, turn, seen.of(context.db, turn.id), asked)
     _keep(context, item, client, asked, figures, None)
 
 
@@ -128,13 +130,14 @@ def declined(asked: Asked) -> bool:
     return asked.completion is None or asked.gap == grounding.DECLINED or declines(asked.text)
 
 
-def compared(turn: PastTurn, old: str, saw: list[Shown], asked: Asked) -> dict:
+def compared(client: Client, turn: PastTurn, saw: list[Shown], asked: Asked) -> dict:
     """Before and now. Model seconds before are None for an answer that was a draft: its wait was not the model's."""
+    old = replays.answer_given(turn, client)
     before, now = ({(each.place, each.text) for each in shown} for shown in (saw, asked.shown))
     return {
         "length": [len(old), len(asked.text)],
         "seconds": [turn.model_seconds or None, asked.seconds],
-        "declined": [declines(old), declined(asked)],
+        "declined": [old == client.unknown_text or declines(old), declined(asked)],
         "added": len(now - before),
         "lost": len(before - now),
         "same": expected.folded(old) == expected.folded(asked.text),
@@ -170,7 +173,8 @@ def _keep(context: Context, item: Item, client: Client, asked: Asked, figures: d
     now = context.now()
     passages = [[each.place, each.text] for each in asked.shown]
     rows.finish(context.db, item, asked.text, passages, figures, passed, now, asked.used)
-    models.answered(context.db, context.settings.ollama_host, client.model, now)
+    if asked.completion:
+        models.answered(context.db, context.settings.ollama_host, client.model, now)
 
 
 def _try_again(context: Context, item: Item, error: ModelError) -> None:

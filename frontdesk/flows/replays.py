@@ -11,7 +11,7 @@ from typing import Any
 
 from frontdesk.flows.context import Context
 from frontdesk.flows.hours import zone
-from frontdesk.store import checks, clients, past_turns, replays
+from frontdesk.store import audit, checks, clients, past_turns, replays
 from frontdesk.store.clients import Client
 from frontdesk.store.database import transaction
 from frontdesk.store.past_turns import PastTurn
@@ -106,6 +106,7 @@ def adopt(context: Context, replay: Replay, user_id: int, seen: str) -> bool:
         others = {column: value for column, value in replay.candidate.items() if column != "system_prompt"}
         clients.change(db, replay.client_id, others, now)
         replays.adopted(db, replay.id, now)
+        audit.record(db, "client.prompt", f"client {replay.client_id}", now, as_in_replay=replay.id)
     return True
 
 

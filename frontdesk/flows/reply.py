@@ -13,12 +13,12 @@ import uuid
 from frontdesk import logs, queues
 from frontdesk.channels import Content
 from frontdesk.errors import ModelAway, ModelError, ModelMissing
-from frontdesk.flows import asking, choices, files_told, grounding, prompt, questions, sources, take_over
+from frontdesk.flows import asking, choices, files_told, grounding, model_hosts, prompt, questions, sources, take_over
 from frontdesk.flows.asking import Asked
 from frontdesk.flows.context import Context
 from frontdesk.flows.model_away import (
-    LONGEST_MODEL_RETRY_SECONDS,
     MODEL_AWAY,
+    hand_over,
     hold_and_postpone,
     leave_to_person,
     model_options,
@@ -31,6 +31,7 @@ from frontdesk.store import clients, conversations, drafts, messages, models, nu
 from frontdesk.store.conversations import Conversation
 from frontdesk.store.database import transaction
 from frontdesk.store.messages import Turn
+from frontdesk.work_options import REPLY
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +51,11 @@ def answer_due(context: Context) -> None:
     ends_at = time.monotonic() + TURN_SECONDS
     answered = set()
     while not context.stopping.is_set():
-        due = conversations.due(context.db, context.now(), context.settings.lease_seconds, limit=DUE_BATCH)
+        left = model_hosts.left_to_others(context, REPLY, clients.models_in_use(context.db, context.settings))
+        usual = context.settings.ollama_model
+        due = conversations.due(context.db, context.now(), context.settings.lease_seconds, limit=DUE_BATCH, without=left, usual=usual)
         if not due:
+            model_hosts.ring_others_for_replies(context, left)
             return
         if time.monotonic() > ends_at or due[0] in answered:
             break
@@ -96,9 +100,10 @@ def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
         release(work)
         ring_for_the_rest(work)
         return
+    if rests(work):
+        return
     try:
-        fixed = files_told.fixed_answer(work)
-        asked = ask(work) if fixed is None else Asked([], None, [], fixed, None)
+        asked = ask(work)
     except NewerMessage:
         begin_anew(work)
     except HandedBack:
@@ -150,11 +155,19 @@ def begin(context: Context, conversation: Conversation, owner: str) -> Work | No
     if (conversation.window_closes_at or 0) <= context.now():
         leave_to_person(work, "window_closed", tell_customer=False)
         return None
-    state = models.get(db, context.settings.ollama_host, client.model)
-    if state.retry_at and context.now() < state.retry_at <= context.now() + 2 * LONGEST_MODEL_RETRY_SECONDS:
-        hold_and_postpone(work, state.retry_at)
-        return None
     return work
+
+
+def rests(work: Work) -> bool:
+    """Whether the model was away lately: then the work is given back, to another server's worker if there is one."""
+    context, model = work.context, work.options.model
+    if not model_hosts.rests(context, REPLY, model):
+        return False
+    if model_hosts.can_elsewhere(context, REPLY, model):
+        hand_over(work)
+    else:
+        hold_and_postpone(work, models.get(context.db, context.settings.ollama_host, model).retry_at)
+    return True
 
 
 # --- asking ---------------------------------------------------------------------------------------------------------------
@@ -162,13 +175,16 @@ def begin(context: Context, conversation: Conversation, owner: str) -> Work | No
 
 def ask(work: Work, watch_class: type[Watch] = Watch) -> Asked:
     """The answer, with what it rests on noted in `work`."""
+    fixed = files_told.fixed_answer(work)
+    if fixed is not None:
+        return Asked([], None, [], fixed, None)
     context = work.context
     before, older = messages.history(context.db, work.id, prompt.LONGEST_HISTORY)
     turns = [*before, *(Turn(message.id, "in", message.text) for message in work.waiting)]
     with watch_class(work) as watch:
         asked = asking.ask(
             context, work.client, turns, len(work.waiting), watch=watch.look, now=context.now(), older=older, options=work.options,
-            hearing=watch.hearing(), conversation=work.conversation, pictures_of=[message.id for message in work.waiting],
+            hearing=watch.hearing(), conversation=work.conversation,
         )
     work.shown, work.gap, work.used = asked.shown, asked.gap, asked.used
     return asked
@@ -193,7 +209,7 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
         try_again_or_ask_person(work, ModelError("the answer held nothing that can be sent"))
         return
     source = "" if work.gap else sources.line(db, work.client, text, _asked(work), work.shown)
-    parts = sources.under(parts, source)
+    parts = sources.under(parts, source, channel.fits)
     wanted = choices.contents(channel, parts, work.used.options, work.client.list_word) if work.used.options else [Content("text", part) for part in parts]
     with transaction(db):
         if not still_ours(work):

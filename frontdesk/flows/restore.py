@@ -14,10 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from frontdesk.errors import FrontdeskError
-from frontdesk.flows import backup
+from frontdesk.flows import backup, erasing_again
 from frontdesk.flows.backup import FULL, Manifest
 from frontdesk.settings import Settings
-from frontdesk.store import aftermath, database, installation, snapshot
+from frontdesk.store import aftermath, audit, database, installation, snapshot
 
 CHUNK_BYTES = 1 << 20
 
@@ -31,12 +31,17 @@ class Damaged(FrontdeskError):
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """`aside`: the folder that has what was there. `sends` and `answers`: how many were left to people."""
+    """`aside`: the folder that has what was there. `sends` and `answers`: how many were left to people.
+
+    `erased`: people who were erased after the backup was made, and now again. `of_another_key`: erasures that only their SECRET_KEY can repeat.
+    """
 
     manifest: Manifest
     aside: Path
     sends: int
     answers: int
+    erased: int
+    of_another_key: int
 
 
 def restore(settings: Settings, path: Path, now: float, *, as_it_stood: bool = False) -> Restored:
@@ -47,14 +52,17 @@ def restore(settings: Settings, path: Path, now: float, *, as_it_stood: bool = F
     with installation.taken(settings), _said_in_words(settings.data_dir):
         staging = Path(tempfile.mkdtemp(prefix=installation.STAGING, dir=settings.data_dir))
         manifest = unpack(settings, path, staging)
-        sends, answers = (0, 0) if as_it_stood else _leave_to_people(replace(settings, data_dir=staging), now)
+        staged = replace(settings, data_dir=staging)
+        sends, answers = (0, 0) if as_it_stood else _leave_to_people(staged, now)
+        erased, of_another_key = erasing_again.repeat(settings, staged, path)
+        _record(settings, staged, manifest, path, now)
         os.rename(staging / backup.SETTINGS, staging / installation.SETTINGS_OF_BACKUP)
         for name in installation.FOLDERS:
             (staging / name).mkdir(exist_ok=True, mode=0o700)
         _sync_tree(staging)
         aside = _unused(settings.data_dir / time.strftime("before-restore-%Y%m%d-%H%M%S", time.gmtime(now)))
         installation.swap_in(settings, staging, aside)
-    return Restored(manifest, aside, sends, answers)
+    return Restored(manifest, aside, sends, answers, erased, of_another_key)
 
 
 def _unused(folder: Path) -> Path:
@@ -65,6 +73,14 @@ def _unused(folder: Path) -> Path:
 def _leave_to_people(staged: Settings, now: float) -> tuple[int, int]:
     with closing(database.connect(staged)) as db, database.transaction(db):
         return aftermath.leave_to_people(db, now)
+
+
+def _record(settings: Settings, staged: Settings, manifest: Manifest, path: Path, now: float) -> None:
+    """With what was recorded since the backup, as far as the database that goes aside can be read."""
+    newer = aftermath.audit_since(settings.database_path, manifest.made_at)
+    with closing(database.connect(staged)) as db, database.transaction(db):
+        audit.carry_over(db, newer)
+        audit.record(db, "restored", None, now, file=path.name, made_at=int(manifest.made_at))
 
 
 def drill(settings: Settings, path: Path) -> Manifest:

@@ -23,7 +23,7 @@ from frontdesk.errors import (
     Unknown,
     WindowClosed,
 )
-from frontdesk.flows import live_answer, media
+from frontdesk.flows import erased, live_answer, media
 from frontdesk.flows.context import Context
 from frontdesk.queues import jittered
 from frontdesk.store import contacts, conversations, media as media_rows, messages, numbers, opt_outs, outbox
@@ -148,12 +148,15 @@ def record_accepted(db: sqlite3.Connection, message: Outbound, accepted: Accepte
 
 def _call(context: Context, message: Outbound, file_id: str | None):
     conversation = conversations.get(context.db, message.conversation_id)
+    person = conversation and contacts.person(context.db, conversation.contact_id)
+    if not person or not (person.phone or person.user_id):
+        raise Permanent("this customer was erased")
     if message.kind != "template" and (conversation.window_closes_at or 0) <= context.now():
         raise WindowClosed("Over 24 hours since the customer's last message: only a template may be sent", code=131047)
     number = numbers.get(context.db, message.number_id)
     return context.channel(number.channel).send(
         context.sender(number),
-        contacts.person(context.db, conversation.contact_id),
+        person,
         message.content,
         callback_data=message.callback_data,
         reply_to_external_id=message.reply_to_external_id,
@@ -292,8 +295,9 @@ def record_status(
     if message is None and event.echo:
         return None
     if message is None:
-        for external_id in (event.external_id, *event.other_ids):
-            outbox.keep_unmatched(db, number.id, external_id, event.status, at, event.raw, now)
+        if not erased.was_erased(context.settings, db, number, event):
+            for external_id in (event.external_id, *event.other_ids):
+                outbox.keep_unmatched(db, number.id, external_id, event.status, at, event.raw, now)
         return Aftermath()
     numbers.tells(db, number.id, now)
     if event.status == "failed":

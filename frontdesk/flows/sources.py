@@ -5,7 +5,7 @@ language than its documents shares figures and names at most; where nothing tell
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from frontdesk.flows import fit, retrieval
 from frontdesk.flows.splitting import LIMIT
@@ -53,9 +53,10 @@ def _named(db: sqlite3.Connection, document_id: int, pages: list[int]) -> str:
     return document.name[:LONGEST_NAME] + where
 
 
-def under(parts: list[str], line: str) -> list[str]:
-    """The parts of an answer with the line under the last one, or behind it where that has no room."""
+def under(parts: list[str], line: str, fits: Callable[[str], bool] = lambda text: True) -> list[str]:
+    """The parts of an answer with the line under the last one, or behind it where that has no room. `fits`: the channel's own measure."""
     if not line:
         return parts
     last = f"{parts[-1]}\n\n{line}"
-    return [*parts[:-1], last] if len(last.encode("utf-16-le")) // 2 <= LIMIT else [*parts, line]
+    has_room = len(last.encode("utf-16-le", "surrogatepass")) // 2 <= LIMIT and fits(last)
+    return [*parts[:-1], last] if has_room else [*parts, line]

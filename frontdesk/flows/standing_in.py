@@ -5,6 +5,7 @@ from frontdesk.flows.formatting import whatsapp_text
 from frontdesk.flows.small_talk import asks_nothing
 from frontdesk.flows.splitting import split_text
 from frontdesk.flows.watch import Work
+from frontdesk.store import numbers
 from frontdesk.store.seen import Shown
 
 LONGEST_PASSAGE = 700  # UTF-16 units: more is no message to read while waiting
@@ -24,4 +25,6 @@ def holding_text(work: Work, shown: Shown | None) -> str:
     whole = whatsapp_text(shown.text)
     begun = split_text(whole, LONGEST_PASSAGE)[:1]
     quoted = f"{begun[0]} …" if begun and len(begun[0]) < len(whole.rstrip()) else whole
-    return "\n\n".join(part for part in (work.client.holding_text, f"{work.client.passage_text}\n{quoted}\n({shown.place})") if part)
+    text = "\n\n".join(part for part in (work.client.holding_text, f"{work.client.passage_text}\n{quoted}\n({shown.place})") if part)
+    channel = work.context.channel(numbers.get(work.context.db, work.conversation.number_id).channel)
+    return text if len(split_text(text)) == 1 and channel.fits(text) else work.client.holding_text

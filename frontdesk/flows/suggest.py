@@ -48,14 +48,14 @@ def write(context: Context, suggestion_id: int) -> None:
         context.queues.suggest(suggestion_id)
     except ModelError as error:
         log.warning("no draft for suggestion %s: %s", suggestion_id, error)
-        suggestions.settle(context.db, suggestion_id, "failed", f"The model gave no draft: {error}.")
+        suggestions.settle(context.db, suggestion, "failed", f"The model gave no draft: {error}.")
     except (queues.RedisError, sqlite3.OperationalError):
         raise
     except Exception:  # a fault of ours must not be tried again for ever
         log.exception("suggestion %s failed", suggestion_id)
-        suggestions.settle(context.db, suggestion_id, "failed", "A fault in Frontdesk: its log says more.")
+        suggestions.settle(context.db, suggestion, "failed", "A fault in Frontdesk: its log says more.")
     else:
-        suggestions.settle(context.db, suggestion_id, "ready", asked.text, asked.used.as_json())
+        suggestions.settle(context.db, suggestion, "ready", asked.text, asked.used.as_json())
 
 
 def _ask(context: Context, suggestion: suggestions.Suggestion) -> asking.Asked:

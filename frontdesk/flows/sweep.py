@@ -2,8 +2,9 @@
 
 import logging
 
-from frontdesk.flows import audience, broadcasts, callbacks, digests, document_reading, document_work, documents, embedding, firing, knowledge
-from frontdesk.flows import media, question_groups, receiving, reindexing, replaying, replays, sending, suggest, take_over, trying, waits
+from frontdesk.flows import audience, broadcasts, callbacks, digests, document_reading, document_work, documents, embedding, erasing, firing
+from frontdesk.flows import forgetting, knowledge, media, model_hosts, question_groups, receiving, reindexing, replaying, replays, sending, suggest
+from frontdesk.flows import take_over, trying, waits
 from frontdesk.flows.context import Context
 from frontdesk.store import api_tokens, callbacks as callback_rows, clients, conversations, digests as digest_rows, login_links, measures, models
 from frontdesk.store import outbox, replays as replay_rows, schedules, suggestions, tries, user_sessions
@@ -54,6 +55,7 @@ def sweep(context: Context) -> None:
     audience.sweep(context)
     broadcasts.sweep(context)
     callbacks.sweep(context)
+    erasing.sweep(context)
     digests.sweep(context)
 
 
@@ -69,7 +71,8 @@ def _settle_sends(context: Context) -> None:
 
 def _ring_for_documents(context: Context) -> None:
     document_work.correct_times(context)
-    if document_work.is_due(context):
+    document_work.give_up(context)
+    if any(document_work.waiting(context)):  # what this process' own server cannot do, another worker's may
         context.queues.documents(force=not context.queues.depth("documents"))
     if document_reading.is_due(context):
         context.queues.document_files(force=not context.queues.depth("bulk"))
@@ -77,14 +80,14 @@ def _ring_for_documents(context: Context) -> None:
 
 def _model_should_be_tried(context: Context, now: float) -> bool:
     """A model that went away is asked again also while nobody writes, so that the operator sees it come back."""
-    host = context.settings.ollama_host
-    states = [models.get(context.db, host, model) for model in clients.models_in_use(context.db, context.settings)]
+    names = clients.models_in_use(context.db, context.settings)
+    states = [models.get(context.db, host, model) for model in names for host in model_hosts.reply_hosts(context)]
     return any(state.retry_at and state.retry_at <= now for state in states)
 
 
 def clean(context: Context) -> None:
     """Nightly: statuses of messages that never became known, log-ins and links that are over, files that nobody uses, documents'
-    results past their time.
+    results past their time, names of those erased long ago, old entries of the audit log. Old messages go after it (forgetting.py).
     """
     now = context.now()
     documents.expire(context)
@@ -103,3 +106,5 @@ def clean(context: Context) -> None:
     media.clean(context)
     embedding.clean(context)
     question_groups.clean(context)
+    erasing.clean(context)
+    forgetting.clean(context)

@@ -6,7 +6,7 @@ A customer whose wait will pass the client's threshold is told a time, once in e
 import logging
 import statistics
 
-from frontdesk.flows import hours
+from frontdesk.flows import hours, model_hosts
 from frontdesk.flows.context import Context
 from frontdesk.store import clients, conversations, messages, models, numbers, outbox
 from frontdesk.store.clients import Client
@@ -21,10 +21,10 @@ STEP_SECONDS = 300
 
 def expected_seconds(context: Context) -> dict[int, float]:
     """Conversation → seconds until the model's answer is ready. Empty while no answer was measured, or the model is away."""
-    host = context.settings.ollama_host
+    hosts = model_hosts.reply_hosts(context)
     line = conversations.in_line(context.db)
     model_of = _models(context, {conversation.number_id for conversation in line})
-    states = {model: models.get(context.db, host, model) for model in set(model_of.values())}
+    states = {model: models.best(context.db, hosts, model) for model in set(model_of.values())}
     expected, ahead = {}, 0.0
     for conversation in line:
         state = states[model_of[conversation.number_id]]
@@ -33,7 +33,7 @@ def expected_seconds(context: Context) -> dict[int, float]:
         running = conversation.claim_owner is not None
         ahead += state.answer_seconds * (LEFT_OF_THE_RUNNING if running else 1)
         quiet = max(0.0, (conversation.answer_due_at or 0) - context.now())
-        expected[conversation.id] = max(ahead, quiet + state.answer_seconds)
+        expected[conversation.id] = max(ahead / len(hosts), quiet + state.answer_seconds)
     return expected
 
 

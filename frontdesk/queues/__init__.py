@@ -7,6 +7,7 @@ are row ids, written as JSON; jobs are named, never imported.
 from rq.exceptions import DeserializationError
 from rq.serializers import JSONSerializer
 
+from frontdesk.queues import traces
 from frontdesk.queues.acknowledgements import Acknowledgements
 from frontdesk.queues.bells import Bells
 from frontdesk.queues.connection import Connection, RedisError, connect
@@ -15,7 +16,7 @@ from frontdesk.queues.inbox import Inbox, InboxEntry
 from frontdesk.queues.limits import Limits, Rate, jittered
 from frontdesk.queues.live import Listener, Live
 from frontdesk.queues.load import Load, load
-from frontdesk.queues.presence import Presence
+from frontdesk.queues.presence import Presence, Server, WorkerHosts
 from frontdesk.queues.speeds import Speeds
 from frontdesk.queues.work import QUEUES, FailedJobs, FrontdeskJob, Queues
 
@@ -39,11 +40,14 @@ __all__ = [
     "Rate",
     "RedisError",
     "RedisFacts",
+    "Server",
     "Speeds",
+    "WorkerHosts",
     "connect",
     "jittered",
     "load",
     "redis_facts",
     "scheduler_alive",
+    "traces",
     "workers_alive",
 ]

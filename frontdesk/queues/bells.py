@@ -40,6 +40,10 @@ class Bells:
     def document_at(self, task_id: int, at: float) -> None:
         self._set("documents", "jobs.documents", {f"document-{task_id}": (task_id, at)})
 
+    def documents_at(self, at: float) -> None:
+        """For whichever worker can do what waits."""
+        self.document_at(0, at)
+
     def schedules_at(self, at: float, now: float) -> None:
         """The one bell of all schedules, at `at` or before. One that rings too early does no harm."""
         entry_id = "schedules"

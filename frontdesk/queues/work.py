@@ -209,6 +209,16 @@ class Queues:
         if not self._stands_in("bulk", f"{carries}-"):
             self.put("bulk", "jobs.call_back", carries, callback_id)
 
+    def forget_old(self) -> None:
+        """Once, however often it is rung for."""
+        if not self._stands_in("bulk", "forget_old-"):
+            self.put("bulk", "jobs.forget_old", "forget_old")
+
+    def finish_erasures(self) -> None:
+        """Once, however often it is rung for."""
+        if not self._stands_in("bulk", "erasures-"):
+            self.put("bulk", "jobs.finish_erasures", "erasures")
+
     def others_wait_for_broadcasts(self) -> bool:
         """Other work stands in line for the worker that serves them. The sweep's bell for what is being served is none."""
         ids = self.redis.lrange(self._queues["bulk"].key, 0, -1)

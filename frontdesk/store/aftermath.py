@@ -1,6 +1,10 @@
 """A database that was brought back: what it was about to send and to answer may have happened after it was copied."""
 
 import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from frontdesk.store import audit
 
 RESTORED = "restored"
 
@@ -35,3 +39,13 @@ def leave_to_people(db: sqlite3.Connection, now: float) -> tuple[int, int]:
         """
     )
     return sends, answers
+
+
+def audit_since(path: Path, at: float) -> list[audit.Entry]:
+    """What the database at `path` recorded since then, oldest first; nothing where it is not there, is damaged or knows no such log."""
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            db.row_factory = sqlite3.Row
+            return list(audit.oldest_first(db, since=at))
+    except sqlite3.Error:
+        return []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from frontdesk.store import tokens
 
-SCOPES = ("send", "read", "documents", "broadcasts")
+SCOPES = ("send", "read", "documents", "broadcasts", "privacy")
 PREFIX = "fd_"
 
 _COLUMNS = "id, name, client_id, scopes, created_at, last_used_at, revoked_at"

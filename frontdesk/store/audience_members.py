@@ -22,6 +22,11 @@ class Member:
     time_zone: str
     country: str
 
+    @property
+    def erased(self) -> bool:
+        """A person who was erased (store/personal.py); only the place is left."""
+        return not self.phone.isdigit()
+
 
 @dataclass(frozen=True, slots=True)
 class BadLine:

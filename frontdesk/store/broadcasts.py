@@ -204,8 +204,15 @@ def is_finished(db: sqlite3.Connection, broadcast: Broadcast) -> bool:
 
 
 def tally(db: sqlite3.Connection, broadcast_id: int) -> dict[str, int]:
-    """Messages by state."""
-    rows = db.execute("SELECT state, COUNT(*) AS count FROM messages WHERE broadcast_id = ? GROUP BY state", (broadcast_id,))
+    """Messages by state, those included that are gone since."""
+    rows = db.execute(
+        """
+        SELECT state, SUM(count) AS count FROM (
+            SELECT state, COUNT(*) AS count FROM messages WHERE broadcast_id = ?1 GROUP BY state
+            UNION ALL SELECT state, count FROM broadcast_gone WHERE broadcast_id = ?1) GROUP BY state
+        """,
+        (broadcast_id,),
+    )
     return {row["state"]: row["count"] for row in rows}
 
 
@@ -226,7 +233,13 @@ def failures(db: sqlite3.Connection, broadcast_id: int) -> list[sqlite3.Row]:
 
 
 def answered(db: sqlite3.Connection, broadcast_id: int) -> int:
-    return db.execute("SELECT COUNT(*) FROM messages WHERE broadcast_id = ? AND replied_at IS NOT NULL", (broadcast_id,)).fetchone()[0]
+    return db.execute(
+        """
+        SELECT (SELECT COUNT(*) FROM messages WHERE broadcast_id = ?1 AND replied_at IS NOT NULL)
+            + COALESCE((SELECT SUM(answered) FROM broadcast_gone WHERE broadcast_id = ?1), 0)
+        """,
+        (broadcast_id,),
+    ).fetchone()[0]
 
 
 def opted_out(db: sqlite3.Connection, broadcast_id: int) -> int:

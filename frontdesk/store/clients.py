@@ -4,6 +4,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from frontdesk.settings import Settings
+from frontdesk.work_options import KINDS
 
 HOLDING_TEXT = "Thank you for your message. Our assistant is not available right now; someone will get back to you here."
 APOLOGY_TEXT = "Sorry for the late answer."
@@ -153,6 +154,8 @@ CHANGEABLE = (
     "away_text", "hours", "wait_threshold_seconds", "wait_text", "persona", "language", "region",
     "stop_text", "start_text", "knowledge_only", "unknown_text", "shows_sources", "sources_text", "passage_when_away", "passage_text",
     "image_text", "voice_text", "list_word",
+    "messages_keep_days", "closed_keep_days", "media_keep_days", "documents_keep_days",
+    "summary_model", "classification_model", "extraction_model",
 )  # fmt: skip
 
 
@@ -177,6 +180,28 @@ def all_of_them(db: sqlite3.Connection, settings: Settings) -> list[Client]:
 
 def names(db: sqlite3.Connection) -> list[tuple[int, str]]:
     return [(row["id"], row["name"]) for row in db.execute("SELECT id, name FROM clients ORDER BY name")]
+
+
+OWN_MODEL = {"reply": "model"} | {kind: f"{kind}_model" for kind in ("summary", "classification", "extraction")}
+
+
+def model_for(db: sqlite3.Connection, client_id: int | None, kind: str, settings: Settings) -> str | None:
+    """The model that does this kind of work for a client; None where nobody does it."""
+    column = OWN_MODEL.get(kind)
+    row = db.execute(f"SELECT {column} AS model FROM clients WHERE id = ?", (client_id,)).fetchone() if column else None
+    return row["model"] if row and row["model"] else settings.model_of(kind)
+
+
+def models_by_kind(db: sqlite3.Connection, settings: Settings) -> dict[str, list[str]]:
+    """Kind of work → every model that does it for somebody."""
+    found = {kind: [] if (model := settings.model_of(kind)) is None else [model] for kind in KINDS}
+    found["reply"] = models_in_use(db, settings)
+    columns = ", ".join(OWN_MODEL.values())
+    for row in db.execute(f"SELECT DISTINCT {columns} FROM clients"):
+        for kind, column in OWN_MODEL.items():
+            if row[column] and row[column] not in found[kind]:
+                found[kind].append(row[column])
+    return found
 
 
 def models_in_use(db: sqlite3.Connection, settings: Settings) -> list[str]:

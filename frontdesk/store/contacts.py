@@ -9,13 +9,17 @@ from frontdesk.store.database import exact
 
 
 def resolve(db: sqlite3.Connection, client_id: int, person: Person, now: float) -> int:
-    """The contact behind `person`, made if new; names learnt on the way are kept, and two rows found to be one are merged."""
+    """The contact behind `person`, made if new; names learnt on the way are kept, and two rows found to be one are merged.
+
+    An id that was an erased person's is never another's: a program may still ask for it.
+    """
     known = sorted({found for kind, value in _names(person) if (found := _find(db, client_id, kind, value))})
     if not known:
         contact_id = db.execute(
             """
-            INSERT INTO contacts (client_id, phone, user_id, username, name, created_at, updated_at)
-            VALUES (?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?)
+            INSERT INTO contacts (id, client_id, phone, user_id, username, name, created_at, updated_at)
+            SELECT MAX(COALESCE((SELECT MAX(id) FROM contacts), 0), COALESCE((SELECT MAX(contact_id) FROM erasures), 0)) + 1,
+                ?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?
             """,
             (client_id, person.phone, person.user_id, exact(person.username), exact(person.name), now, now),
         ).lastrowid
@@ -141,9 +145,9 @@ def _merge(db: sqlite3.Connection, *, keep: int, gone: int) -> None:
 
 
 def person(db: sqlite3.Connection, contact_id: int) -> Person:
-    """How to address the contact today."""
+    """How to address the contact today; nobody where it was erased."""
     row = db.execute("SELECT phone, user_id, username, name FROM contacts WHERE id = ?", (contact_id,)).fetchone()
-    return Person(phone=row["phone"], user_id=row["user_id"], username=row["username"], name=row["name"])
+    return Person(phone=row["phone"], user_id=row["user_id"], username=row["username"], name=row["name"]) if row else Person()
 
 
 def people_of(db: sqlite3.Connection, conversation_ids: list[int]) -> dict[int, Person]:

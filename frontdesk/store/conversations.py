@@ -4,7 +4,9 @@ A claim is a lease: it is good until `claim_expires_at`, and one further ahead t
 was set back, so it is not believed either. Whoever finishes work must still hold the claim in the same transaction.
 """
 
+import json
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 CLAIM_IS_FREE = """
@@ -320,8 +322,14 @@ def in_line(db: sqlite3.Connection, limit: int = 1000) -> list[Conversation]:
     return [Conversation(*row) for row in rows]
 
 
-def due(db: sqlite3.Connection, now: float, lease_seconds: float, limit: int = 1000) -> list[int]:
-    """Conversations whose answer is due and which nobody is writing, the longest waiting first."""
+def due(
+    db: sqlite3.Connection, now: float, lease_seconds: float, limit: int = 1000, without: Sequence[str] = (), usual: str = ""
+) -> list[int]:
+    """Conversations whose answer is due and which nobody is writing, the longest waiting first.
+
+    `without`: not those of clients that are answered by these models; `usual`: the one of clients that name none.
+    """
+    of_others = f"AND number_id NOT IN ({_ANSWERED_BY})" if without else ""
     return [
         row["id"]
         for row in db.execute(
@@ -329,9 +337,15 @@ def due(db: sqlite3.Connection, now: float, lease_seconds: float, limit: int = 1
             SELECT id FROM conversations
             WHERE waiting_since IS NOT NULL AND state = 'bot'
                 AND (reply_due_at <= :now OR reply_due_at > :now + {FURTHEST_DUE_SECONDS})
-                AND {FILES_ARE_HERE} AND {CLAIM_IS_FREE}
+                AND {FILES_ARE_HERE} AND {CLAIM_IS_FREE} {of_others}
             ORDER BY waiting_since LIMIT :limit
             """,
-            {"now": now, "lease_seconds": lease_seconds, "limit": limit},
+            {"now": now, "lease_seconds": lease_seconds, "limit": limit, "models": json.dumps(list(without)), "usual": usual},
         )
     ]
+
+
+_ANSWERED_BY = """
+    SELECT numbers.id FROM numbers JOIN clients ON clients.id = client_id
+    WHERE COALESCE(clients.model, :usual) IN (SELECT value FROM json_each(:models))
+"""

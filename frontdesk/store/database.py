@@ -35,6 +35,8 @@ def connect(settings: Settings, busy_seconds: float = BUSY_SECONDS) -> sqlite3.C
     db.execute("PRAGMA foreign_keys = ON")
     db.execute(f"PRAGMA synchronous = {settings.sqlite_synchronous}")
     db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    # Every connection: pages are also rearranged by those that delete nothing, and leave copies behind.
+    db.execute("PRAGMA secure_delete = ON")
     return db
 
 
@@ -63,12 +65,27 @@ def transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 @contextmanager
 def without_waiting(db: sqlite3.Connection) -> Iterator[None]:
     """For writes that may as well be left out: raises sqlite3.OperationalError at once where another one writes."""
-    [busy_milliseconds] = db.execute("PRAGMA busy_timeout").fetchone()
-    db.execute("PRAGMA busy_timeout = 0")
+    with _waiting(db, milliseconds=0):
+        yield
+
+
+def empty_log(db: sqlite3.Connection) -> bool:
+    """Work the write-ahead log into the database and cut it to nothing. False where somebody reads an older state: try again later.
+
+    Waiting for readers it would keep writers out, so it waits a moment only.
+    """
+    with _waiting(db, milliseconds=200):
+        return db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+
+
+@contextmanager
+def _waiting(db: sqlite3.Connection, milliseconds: int) -> Iterator[None]:
+    [usual_milliseconds] = db.execute("PRAGMA busy_timeout").fetchone()
+    db.execute(f"PRAGMA busy_timeout = {milliseconds}")
     try:
         yield
     finally:
-        db.execute(f"PRAGMA busy_timeout = {busy_milliseconds}")
+        db.execute(f"PRAGMA busy_timeout = {usual_milliseconds}")
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from typing import Any
 from frontdesk.store import documents
 from frontdesk.store.documents import NewTask, Task
 
+FOR_EVER_DAYS = 36_500
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -160,6 +162,16 @@ def retry_failed(db: sqlite3.Connection, batch_id: int, now: float) -> int:
         """,
         (now, batch_id),
     ).rowcount
+
+
+def keep_for(db: sqlite3.Connection, client_id: int, days: float) -> None:
+    """A client's own time instead of the settings'; 0: for ever, as far as ever goes. Single documents' results at most so long."""
+    seconds = (days or FOR_EVER_DAYS) * 24 * 3600
+    db.execute("UPDATE document_batches SET expires_at = created_at + ? WHERE client_id = ? AND expired_at IS NULL", (seconds, client_id))
+    db.execute(
+        "UPDATE document_tasks SET expires_at = MIN(expires_at, finished_at + ?) WHERE client_id = ? AND batch_id IS NULL AND expires_at IS NOT NULL",
+        (seconds, client_id),
+    )
 
 
 def expire(db: sqlite3.Connection, now: float) -> int:

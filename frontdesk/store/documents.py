@@ -10,12 +10,9 @@ from typing import Any
 from frontdesk.store import document_files
 from frontdesk.store.database import exact
 
-# So long one batch is served before another that waits as well gets its turn: models are not changed at every item.
-TURN_SECONDS = 30
-
 UNFINISHED = ("queued", "working", "paused")
 
-_OPEN = "state IN ('queued', 'working')"
+OPEN = "state IN ('queued', 'working')"
 _READ = """
     SELECT t.id, t.public_id, t.batch_id, t.position, t.name, t.client_id, t.kind, COALESCE(t.options, b.options) AS options, t.model,
         t.state, t.due_at, t.claim_owner, t.attempts, t.failures, t.part_bytes, t.parts_done, t.parts_total, t.result, t.error,
@@ -27,7 +24,7 @@ _READ = """
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`model` '': the settings' own. `seconds`: what the model took so far. `result`: of a task that is done."""
+    """`model` '': the client's, else the settings'. `seconds`: what the model took so far. `result`: of a task that is done."""
 
     id: int
     public_id: str
@@ -166,78 +163,18 @@ def parts_of(db: sqlite3.Connection, task_id: int) -> list[str]:
     return [row["text"] for row in db.execute("SELECT text FROM document_parts WHERE task_id = ? ORDER BY number", (task_id,))]
 
 
-# --- claiming -------------------------------------------------------------------------------------------------------------
-
-
-def claim(db: sqlite3.Connection, owner: str, now: float, lease_seconds: float, resting: Sequence[str] = ()) -> Task | None:
-    """The next task that is due, now this owner's. Inside a transaction. `resting`: models that nobody needs to ask now.
-
-    Single tasks go before batches; among batches the one that was served longest ago.
-    """
-    task_id = _first_due(db, None, now, resting) or _first_of_a_batch(db, now, resting)
-    if task_id is None:
-        return None
-    db.execute(
-        """
-        UPDATE document_tasks SET state = 'working', claim_owner = ?, due_at = ?, attempts = attempts + 1,
-            started_at = COALESCE(started_at, ?)
-        WHERE id = ?
-        """,
-        (owner, now + lease_seconds, now, task_id),
-    )
-    return by_id(db, task_id)
-
-
-def _first_of_a_batch(db: sqlite3.Connection, now: float, resting: Sequence[str]) -> int | None:
-    serving = db.execute(
-        """
-        SELECT id FROM document_batches WHERE turn_at > ? AND turn_at <= ? AND expired_at IS NULL
-        ORDER BY turn_at DESC LIMIT 1
-        """,
-        (now - TURN_SECONDS, now),
-    ).fetchone()
-    if serving and (task_id := _first_due(db, serving["id"], now, resting)):
-        return task_id
-    waiting = db.execute("SELECT id FROM document_batches WHERE expired_at IS NULL ORDER BY turn_at, id")
-    for row in waiting.fetchall():
-        if task_id := _first_due(db, row["id"], now, resting):
-            db.execute("UPDATE document_batches SET turn_at = ? WHERE id = ?", (now, row["id"]))
-            return task_id
-    return None
-
-
-def _first_due(db: sqlite3.Connection, batch_id: int | None, now: float, resting: Sequence[str]) -> int | None:
-    row = db.execute(
-        f"""
-        SELECT id FROM document_tasks
-        WHERE batch_id IS ? AND {_OPEN} AND due_at <= ? AND parts_total > 0 AND model NOT IN (SELECT value FROM json_each(?))
-        ORDER BY position, id LIMIT 1
-        """,
-        (batch_id, now, json.dumps(list(resting))),
-    ).fetchone()
-    return row["id"] if row else None
-
-
-def is_due(db: sqlite3.Connection, now: float, resting: Sequence[str] = ()) -> bool:
-    row = db.execute(
-        f"""
-        SELECT 1 FROM document_tasks
-        WHERE {_OPEN} AND due_at <= ? AND parts_total > 0 AND model NOT IN (SELECT value FROM json_each(?)) LIMIT 1
-        """,
-        (now, json.dumps(list(resting))),
-    ).fetchone()
-    return row is not None
+# --- what is worked on -------------------------------------------------------------------------------------------------------
 
 
 def open_count(db: sqlite3.Connection) -> int:
     """What is still to be worked on, pauses not counted."""
-    return db.execute(f"SELECT count(*) AS n FROM document_tasks WHERE {_OPEN}").fetchone()["n"]
+    return db.execute(f"SELECT count(*) AS n FROM document_tasks WHERE {OPEN}").fetchone()["n"]
 
 
 def correct_times(db: sqlite3.Connection, now: float, furthest_seconds: float) -> int:
     """A due time further ahead than it can be was written before the clock was set back."""
     return db.execute(
-        f"UPDATE document_tasks SET due_at = ?1 WHERE {_OPEN} AND due_at > ?1 + ?2", (now, furthest_seconds)
+        f"UPDATE document_tasks SET due_at = ?1 WHERE {OPEN} AND due_at > ?1 + ?2", (now, furthest_seconds)
     ).rowcount
 
 

@@ -185,16 +185,16 @@ def forget_upload(db: sqlite3.Connection, number_id: int, sha256: str, external_
 # --- cleaning -----------------------------------------------------------------------------------------------------------------
 
 
-def expire(db: sqlite3.Connection, before: float, words: str) -> int:
+def expire(db: sqlite3.Connection, client_id: int, before: float, words: str) -> int:
     """What nobody has used since, and no message or schedule waits to take along, goes; its row stays, for messages that show it."""
     return db.execute(
         """
         UPDATE media SET state = 'failed', error_code = 'expired', error_words = ?
-        WHERE state = 'ready' AND used_at < ?
+        WHERE state = 'ready' AND client_id = ? AND used_at < ?
             AND id NOT IN (SELECT media_id FROM messages WHERE state IN ('queued', 'sending', 'unknown') AND media_id IS NOT NULL)
             AND id NOT IN (SELECT media_id FROM schedules WHERE state IN ('active', 'paused') AND media_id IS NOT NULL)
         """,
-        (words, before),
+        (words, client_id, before),
     ).rowcount
 
 

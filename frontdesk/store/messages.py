@@ -130,11 +130,6 @@ def waiting(db: sqlite3.Connection, conversation_id: int) -> list[Waiting]:
     ]
 
 
-def anything_waiting_besides(db: sqlite3.Connection, conversation_id: int, ids: set[int]) -> bool:
-    rows = db.execute("SELECT id FROM messages WHERE conversation_id = ? AND state = 'waiting'", (conversation_id,))
-    return any(row["id"] not in ids for row in rows)
-
-
 def mark_waiting_as(db: sqlite3.Connection, ids: list[int], state: str, answered_by: int | None = None) -> None:
     """`state`: 'answered' (`answered_by` the first part of the bot's answer), or 'unanswered' where a person must."""
     db.executemany(
@@ -215,8 +210,8 @@ def history(db: sqlite3.Connection, conversation_id: int, limit: int, before: in
     """The newest `limit` messages before those that wait, in the order they came, and how many older ones there are.
 
     `before`: as it was when this answer was written. Left out: lines that name an answer's sources (the model would write such ones
-    itself), what was taken back, system notes (they answer nothing), and what never went out. A customer's reaction stands with what it
-    is to, the newest to each message alone: a thumb up may be the answer to a question.
+    itself), what was taken back, system notes (they answer nothing), and what never went out. A customer's reaction stands with what
+    it is to, the newest to each message alone: a thumb up may be the answer to a question.
     """
     which = """
         conversation_id = ?1 AND id < ?2 AND COALESCE(answered_by, 0) < ?2 AND revoked_at IS NULL AND text <> '' AND group_id IS NULL
@@ -234,11 +229,13 @@ def history(db: sqlite3.Connection, conversation_id: int, limit: int, before: in
     ).fetchall()
     reactions = [row["id"] for row in rows if row["kind"] == "reaction"]
     words = _reactions(db, reactions) if reactions else {}
-    turns = (Turn(row["id"], row["direction"], words.get(row["id"], "") if row["kind"] == "reaction" else _without_sources(row)) for row in reversed(rows))
+    turns = [Turn(row["id"], row["direction"], _told(row, words)) for row in reversed(rows)]
     return [turn for turn in turns if turn.text], max(0, count - limit)
 
 
-def _without_sources(row: sqlite3.Row) -> str:
+def _told(row: sqlite3.Row, reactions: dict[int, str]) -> str:
+    if row["kind"] == "reaction":
+        return reactions.get(row["id"], "")
     return row["text"].removesuffix(row["line"]).rstrip() if row["line"] else row["text"]
 
 

@@ -1245,6 +1245,13 @@ def m024_replays(db: Database) -> None:
 
 
 @migrations()
+def m025_models_by_kind(db: Database) -> None:
+    """NULL: the setting of that kind of work decides."""
+    for kind in ("summary", "classification", "extraction"):
+        db.conn.execute(f"ALTER TABLE clients ADD COLUMN {kind}_model TEXT")
+
+
+@migrations()
 def m026_callbacks(db: Database) -> None:
     """Documents tell too, also those of no one client; what was answered is kept, and a delivery can be made again."""
     _statements(
@@ -1448,6 +1455,79 @@ def m029_received_files(db: Database) -> None:
             DEFAULT 'Thank you. I cannot listen to voice messages here: please write to me what it is about.'
         """,
     )
+
+
+@migrations()
+def m030_privacy(db: Database) -> None:
+    _statements(
+        db,
+        """
+        -- how long, in days; NULL: the setting decides; 0: for ever
+        ALTER TABLE clients ADD COLUMN messages_keep_days REAL;
+        ALTER TABLE clients ADD COLUMN closed_keep_days REAL;
+        ALTER TABLE clients ADD COLUMN media_keep_days REAL;
+        ALTER TABLE clients ADD COLUMN documents_keep_days REAL;
+
+        -- Who was erased, as an id that nobody else gets. `traces`: what is still to be done outside these tables, NULL when it is.
+        CREATE TABLE erasures (
+            id INTEGER PRIMARY KEY,
+            client_id INTEGER NOT NULL,
+            contact_id INTEGER NOT NULL,
+            erased_at REAL NOT NULL,
+            traces TEXT,
+            finished_at REAL
+        );
+        CREATE INDEX erasures_contact ON erasures (contact_id);
+        CREATE INDEX erasures_at ON erasures (erased_at);
+        CREATE INDEX erasures_open ON erasures (id) WHERE finished_at IS NULL;
+        -- Their phone numbers and user ids under a key (flows/erasure_journal.py), so that what is on its way does not bring them back.
+        CREATE TABLE erased_names (
+            name_hash TEXT NOT NULL,
+            erasure_id INTEGER NOT NULL REFERENCES erasures ON DELETE CASCADE,
+            PRIMARY KEY (name_hash, erasure_id)
+        ) WITHOUT ROWID;
+
+        -- What became of a broadcast's messages that are gone: its figures stay.
+        CREATE TABLE broadcast_gone (
+            broadcast_id INTEGER NOT NULL REFERENCES broadcasts ON DELETE CASCADE,
+            state TEXT NOT NULL,
+            count INTEGER NOT NULL,
+            answered INTEGER NOT NULL,
+            PRIMARY KEY (broadcast_id, state)
+        ) WITHOUT ROWID;
+
+        -- Who did what. No message's text, no secret.
+        CREATE TABLE audit (
+            id INTEGER PRIMARY KEY,
+            at REAL NOT NULL,
+            actor TEXT NOT NULL CHECK (actor IN ('user', 'token', 'command line', 'system')),
+            actor_id INTEGER,
+            actor_name TEXT NOT NULL,
+            address TEXT,
+            deed TEXT NOT NULL,
+            subject TEXT,
+            details TEXT NOT NULL
+        );
+        CREATE INDEX audit_actor ON audit (actor, actor_id, id);
+        CREATE INDEX audit_deed ON audit (deed, id);
+        -- What is older may go; it only moves on.
+        CREATE TABLE audit_kept (only_one INTEGER PRIMARY KEY CHECK (only_one = 1), since REAL NOT NULL);
+        INSERT INTO audit_kept VALUES (1, 0)
+        """,
+    )
+    db.conn.execute(
+        """
+        CREATE TRIGGER broadcast_gone_added AFTER DELETE ON messages WHEN OLD.broadcast_id IS NOT NULL BEGIN
+            INSERT INTO broadcast_gone VALUES (OLD.broadcast_id, OLD.state, 1, OLD.replied_at IS NOT NULL)
+            ON CONFLICT (broadcast_id, state) DO UPDATE SET count = count + 1, answered = answered + excluded.answered;
+        END
+        """
+    )
+    refuse = "BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END"
+    db.conn.execute(f"CREATE TRIGGER audit_stays BEFORE UPDATE ON audit {refuse}")
+    db.conn.execute(f"CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit WHEN OLD.at >= (SELECT since FROM audit_kept) {refuse}")
+    db.conn.execute(f"CREATE TRIGGER audit_kept_moves_on BEFORE UPDATE ON audit_kept WHEN NEW.since < OLD.since {refuse}")
+    db.conn.execute(f"CREATE TRIGGER audit_kept_stays BEFORE DELETE ON audit_kept {refuse}")
 
 
 @migrations()

@@ -1,6 +1,7 @@
 """What the processes know of each model: whether it answers, since when not, and how long its tokens are."""
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -28,6 +29,12 @@ def get(db: sqlite3.Connection, host: str, model: str) -> ModelState:
         (host, model),
     ).fetchone()
     return ModelState(*row) if row else ModelState()
+
+
+def best(db: sqlite3.Connection, hosts: Sequence[str], model: str) -> ModelState:
+    """How it stands with the model where it stands best: a server that answers, and of those one that was measured."""
+    states = [get(db, host, model) for host in hosts]
+    return min(states, key=lambda state: (state.away_since is not None, state.answer_seconds is None), default=ModelState())
 
 
 def away(db: sqlite3.Connection, host: str, model: str, reason: str, retry_at: float, now: float) -> None:

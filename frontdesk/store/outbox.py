@@ -1,7 +1,8 @@
 """Outbound messages and what becomes of them: queued → sending → sent → delivered → read, or unknown, or failed.
 
 A state only goes forward. `attempt` counts calls to the provider and travels with each (`callback_data`), so a status tells
-which call it speaks of. In a conversation the oldest message that is not yet out stands before all later ones.
+which call it speaks of. `public_id` says that a row is still the one it was: SQLite gives the id of one that was erased again.
+In a conversation the oldest message that is not yet out stands before all later ones.
 """
 
 import json
@@ -150,13 +151,13 @@ def withdraw_if_taken(db: sqlite3.Connection, message: Outbound, error: SendErro
             f"""
             UPDATE messages SET state = 'withdrawn', due_at = NULL, lease_owner = NULL, lease_expires_at = NULL,
                 error_code = ?, error_title = ?, error_details = ?
-            WHERE id = ? AND attempt = ? AND state IN ('sending', 'unknown', 'sent') AND purpose = 'answer'
+            WHERE id = ? AND attempt = ? AND public_id = ? AND state IN ('sending', 'unknown', 'sent') AND purpose = 'answer'
                 AND EXISTS (
                     SELECT 1 FROM conversations WHERE conversations.id = conversation_id AND conversations.state = 'human'
                         AND taken_at >= messages.created_at)
                 AND {_NOT_RETRIED_BY_PERSON}
             """,
-            (error.code, error.title, error.details, message.id, message.attempt),
+            (error.code, error.title, error.details, message.id, message.attempt, message.public_id),
         ).rowcount
         == 1
     )
@@ -181,10 +182,10 @@ def claim(db: sqlite3.Connection, message: Outbound, owner: str, now: float, lea
     row = db.execute(
         f"""
         UPDATE messages SET state = 'sending', attempt = attempt + 1, lease_owner = ?, lease_expires_at = ?
-        WHERE id = ? AND state = 'queued' AND attempt = ?
+        WHERE id = ? AND state = 'queued' AND attempt = ? AND public_id = ?
         RETURNING {COLUMNS}
         """,
-        (owner, now + lease_seconds, message.id, message.attempt),
+        (owner, now + lease_seconds, message.id, message.attempt, message.public_id),
     ).fetchone()
     return Outbound(*row) if row else None
 
@@ -197,9 +198,9 @@ def accepted(db: sqlite3.Connection, message: Outbound, external_id: str, now: f
             external_id = ?1,
             state = CASE WHEN state IN ('sending', 'unknown') THEN 'sent' ELSE state END,
             sent_at = COALESCE(sent_at, ?2), lease_owner = NULL, lease_expires_at = NULL, due_at = NULL
-        WHERE id = ?3 AND attempt = ?4
+        WHERE id = ?3 AND attempt = ?4 AND public_id = ?5
         """,
-        (external_id, now, message.id, message.attempt),
+        (external_id, now, message.id, message.attempt, message.public_id),
     )
 
 
@@ -223,7 +224,7 @@ def again(
             """
             UPDATE messages SET state = 'queued', due_at = ?, failures = failures + ?, throttles = ?,
                 lease_owner = NULL, lease_expires_at = NULL, error_code = ?, error_title = ?, error_details = ?
-            WHERE id = ? AND attempt = ? AND (state IN ('sending', 'unknown') OR (? AND state = 'sent'))
+            WHERE id = ? AND attempt = ? AND public_id = ? AND (state IN ('sending', 'unknown') OR (? AND state = 'sent'))
             """,
             (
                 due_at,
@@ -234,6 +235,7 @@ def again(
                 error.details,
                 message.id,
                 message.attempt,
+                message.public_id,
                 was_accepted,
             ),
         ).rowcount
@@ -247,9 +249,9 @@ def failed(db: sqlite3.Connection, message: Outbound, error: SendError, now: flo
             """
             UPDATE messages SET state = 'failed', failed_at = ?, due_at = NULL, lease_owner = NULL, lease_expires_at = NULL,
                 error_code = ?, error_title = ?, error_details = ?
-            WHERE id = ? AND attempt = ? AND state IN ('queued', 'sending', 'unknown', 'sent')
+            WHERE id = ? AND attempt = ? AND public_id = ? AND state IN ('queued', 'sending', 'unknown', 'sent')
             """,
-            (now, error.code, error.title, error.details, message.id, message.attempt),
+            (now, error.code, error.title, error.details, message.id, message.attempt, message.public_id),
         ).rowcount
         == 1
     )
@@ -261,21 +263,25 @@ def parked(db: sqlite3.Connection, message: Outbound, until: float, title: str) 
         """
         UPDATE messages SET state = 'unknown', due_at = ?, lease_owner = NULL, lease_expires_at = NULL,
             error_code = NULL, error_title = ?, error_details = NULL
-        WHERE id = ? AND attempt = ? AND state = 'sending'
+        WHERE id = ? AND attempt = ? AND public_id = ? AND state = 'sending'
         """,
-        (until, title, message.id, message.attempt),
+        (until, title, message.id, message.attempt, message.public_id),
     )
 
 
 def park_abandoned(db: sqlite3.Connection, now: float, lease_seconds: float, until: float) -> int:
-    """Sends whose process died, or whose lease the clock made nonsense of: the call may have gone out, so they are parked."""
+    """Sends whose process died, or whose lease the clock made nonsense of: the call may have gone out, so they are parked.
+
+    Not in the web chat, where nothing is called: what its row does not say was not shown.
+    """
     return db.execute(
         f"""
-        UPDATE messages SET state = 'unknown', due_at = ?, lease_owner = NULL, lease_expires_at = NULL,
+        UPDATE messages SET state = 'unknown', lease_owner = NULL, lease_expires_at = NULL,
+            due_at = CASE WHEN number_id IN (SELECT id FROM numbers WHERE channel = 'widget') THEN :now ELSE :until END,
             error_title = 'The process that sent it stopped before the answer came'
-        WHERE {OPEN} AND state = 'sending' AND (lease_expires_at <= ? OR lease_expires_at > ?)
+        WHERE {OPEN} AND state = 'sending' AND (lease_expires_at <= :now OR lease_expires_at > :furthest)
         """,
-        (until, now, now + 2 * lease_seconds),
+        {"now": now, "until": until, "furthest": now + 2 * lease_seconds},
     ).rowcount
 
 

@@ -76,13 +76,13 @@ def _turn(db: sqlite3.Connection, row: sqlite3.Row) -> PastTurn:
     asked = db.execute(
         f"SELECT text FROM messages WHERE conversation_id = :conversation_id AND answered_by = :id AND {_ASKED} ORDER BY provider_at, id", given
     )
-    # the parts of an answer were queued in one transaction, at one time
+    # the parts of an answer were queued in one transaction, at one time; the line that names its sources is none of the model's
     parts = db.execute(
         """
-        SELECT text FROM messages
+        SELECT text, COALESCE(line, '') AS line FROM messages LEFT JOIN knowledge_sources ON message_id = id
         WHERE conversation_id = :conversation_id AND id >= :id AND purpose = 'answer' AND created_at = :at ORDER BY id
         """,
         given,
     )
-    answer = "\n\n".join(part["text"] for part in parts)
+    answer = "\n\n".join(part["text"].removesuffix(part["line"]).rstrip() for part in parts).strip()
     return PastTurn(row["id"], row["conversation_id"], [one["text"] for one in asked], answer, row["model_seconds"], row["created_at"])

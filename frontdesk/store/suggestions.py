@@ -30,9 +30,11 @@ def get(db: sqlite3.Connection, suggestion_id: int) -> Suggestion | None:
     return Suggestion(*row) if row else None
 
 
-def settle(db: sqlite3.Connection, suggestion_id: int, state: str, text: str, tools: str = "{}") -> None:
+def settle(db: sqlite3.Connection, suggestion: Suggestion, state: str, text: str, tools: str = "{}") -> None:
+    """Of this very suggestion: one that was erased has left its id to another."""
     db.execute(
-        "UPDATE suggestions SET state = ?, text = ?, tools = ? WHERE id = ? AND state = 'wanted'", (state, text, tools, suggestion_id)
+        "UPDATE suggestions SET state = ?, text = ?, tools = ? WHERE id = ? AND conversation_id = ? AND created_at = ? AND state = 'wanted'",
+        (state, text, tools, suggestion.id, suggestion.conversation_id, suggestion.created_at),
     )
 
 

@@ -8,6 +8,7 @@ from frontdesk.web.api import api_pages
 from frontdesk.web.api_tokens import token_pages
 from frontdesk.web.attachments import attachment_pages
 from frontdesk.web.audiences import audience_pages
+from frontdesk.web.audit import audit_pages
 from frontdesk.web.broadcasts import broadcast_pages
 from frontdesk.web.callbacks import callback_pages
 from frontdesk.web.canned import canned_pages
@@ -24,6 +25,7 @@ from frontdesk.web.metrics import metrics_page
 from frontdesk.web.numbers import number_pages
 from frontdesk.web.overview import overview_pages
 from frontdesk.web.pages import add_pages
+from frontdesk.web.people import people_pages
 from frontdesk.web.questions import question_pages
 from frontdesk.web.rejected import rejected_pages
 from frontdesk.web.replays import replay_pages
@@ -67,6 +69,8 @@ PAGES = (
     digest_pages,
     rq_pages,
     canned_pages,
+    people_pages,
+    audit_pages,
     api_pages,
     token_pages,
     callback_pages,

@@ -17,7 +17,8 @@ from werkzeug.exceptions import HTTPException
 
 from frontdesk.flows import logging_in
 from frontdesk.flows.context import Context
-from frontdesk.store import tokens
+from frontdesk.store import audit, tokens
+from frontdesk.store.audit import Actor
 from frontdesk.store.user_sessions import LIFETIME_SECONDS
 from frontdesk.web import errors
 
@@ -73,6 +74,7 @@ def identify() -> None:
     found = logging_in.current(context(), token, g.address) if token else None
     if found:
         g.session, g.user = found
+    audit.act_as(Actor("user", g.user.id, g.user.name, g.address) if g.user else Actor("system", None, "a visitor", g.address))
 
 
 def _ask_to_log_in():

@@ -6,7 +6,7 @@ from flask import Blueprint, abort, g, redirect, render_template, request, url_f
 
 from frontdesk.flows import logging_in, people
 from frontdesk.flows.context import Context
-from frontdesk.store import user_sessions, users
+from frontdesk.store import user_sessions
 from frontdesk.web import access
 from frontdesk.web.forms import Form
 from frontdesk.web.pages import flash, see_other, span
@@ -25,7 +25,7 @@ def account_pages(context: Context) -> Blueprint:
         name = form.text("name", "Your name")
         if not form:
             return _account_page(context, form), 422
-        users.rename(context.db, g.user.id, name)
+        people.rename(context, g.user.id, name)
         flash("Your name was changed.", "success")
         return see_other("account.account")
 
@@ -52,7 +52,7 @@ def account_pages(context: Context) -> Blueprint:
 
     @pages.post("/account/sessions/<int:session_id>/end")
     def end_session(session_id: int):
-        if not user_sessions.end(context.db, g.user.id, session_id):
+        if not people.log_out(context, g.user.id, session_id):
             abort(404, "That browser is logged out already.")
         if session_id == g.session.id:
             return access.forget(redirect(url_for("login.log_in"), 303))
@@ -61,7 +61,7 @@ def account_pages(context: Context) -> Blueprint:
 
     @pages.post("/account/sessions/end")
     def end_all_sessions():
-        user_sessions.end_all(context.db, g.user.id)
+        people.log_out_everywhere(context, g.user.id)
         flash("You are logged out everywhere.", "success")
         return access.forget(redirect(url_for("login.log_in"), 303))
 

@@ -3,7 +3,7 @@
 from flask import Blueprint, g, render_template, request
 
 from frontdesk.flows.context import Context
-from frontdesk.store import api_tokens, clients
+from frontdesk.store import api_tokens, audit, clients
 from frontdesk.store.database import transaction
 from frontdesk.web import access
 from frontdesk.web.forms import Form
@@ -14,6 +14,7 @@ LABELS = {
     "read": "Read conversations, contacts and numbers",
     "documents": "Have documents summarised, classified or extracted",
     "broadcasts": "Make broadcasts, start and stop them, and see who got them",
+    "privacy": "Export everything on a person, and erase people for ever",
 }
 
 
@@ -38,12 +39,15 @@ def token_pages(context: Context) -> Blueprint:
         if not form:
             return _page(context, form), 422
         with transaction(context.db) as db:
+            audit.record(db, "token.made", None, context.now(), name=name, client_id=int(client) if client else None, scopes=list(scopes))
             token = api_tokens.add(db, name, int(client) if client else None, scopes, g.user.id, context.now())
         return _page(context, _empty(), token), 201
 
     @pages.post("/tokens/<int:token_id>/revoke")
     def revoke(token_id: int):
-        api_tokens.revoke(context.db, token_id, context.now())
+        with transaction(context.db) as db:
+            api_tokens.revoke(db, token_id, context.now())
+            audit.record(db, "token.revoked", f"token {token_id}", context.now())
         flash("Revoked: nothing can be asked with it any more.", "success")
         return see_other(".all_tokens")
 

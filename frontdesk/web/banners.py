@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+from frontdesk.flows import document_work, model_hosts
 from frontdesk.flows.context import Context
+from frontdesk.queues import WorkerHosts
 from frontdesk.store import broadcasts, models, numbers
+from frontdesk.work_options import REPLY
 
 DONE_SHOWN_SECONDS = 3600
 
@@ -46,7 +49,18 @@ def _broadcasts(context: Context) -> list[Banner]:
 
 
 def _models_away(context: Context) -> list[Banner]:
-    return [
-        Banner("warning", f"The model {model} does not answer ({reason}). Messages are kept until it does.")
-        for model, reason in models.away_now(context.db, context.settings.ollama_host)
-    ]
+    """Those that a server lacks, with the command that mends it; and servers whose model does not answer, and whether others do."""
+    lacking = model_hosts.missing(context, [pair for pairs in document_work.waiting(context) for pair in pairs])
+    told, living = {each.model for each in lacking}, model_hosts.workers(context)
+    found = [Banner("warning", each.words) for each in lacking]
+    for host in sorted({host for worker in living for host in worker.hosts.values()}) or [context.settings.ollama_host]:
+        for model, reason in models.away_now(context.db, host):
+            if model not in told:
+                found.append(Banner("warning", _words(context, host, model, reason, living)))
+    return found
+
+
+def _words(context: Context, host: str, model: str, reason: str, living: list[WorkerHosts]) -> str:
+    if any(worker.hosts[REPLY] != host and worker.serves(REPLY, model) for worker in living):
+        return f"The model {model} does not answer at {host} ({reason}). Another server answers meanwhile."
+    return f"The model {model} does not answer ({reason}). Messages are kept until it does."

@@ -6,8 +6,9 @@ from flask import Blueprint, abort, render_template, request
 
 from frontdesk.flows import callbacks as flow
 from frontdesk.flows.context import Context
-from frontdesk.store import callbacks, clients
+from frontdesk.store import audit, callbacks, clients
 from frontdesk.store.callbacks import Callback
+from frontdesk.store.database import transaction
 from frontdesk.web import access
 from frontdesk.web.pages import flash, see_other
 
@@ -49,12 +50,16 @@ def callback_pages(context: Context) -> Blueprint:
     def secret():
         """It is in this answer alone, so there is no redirect."""
         client_id = _client(context)
+        with transaction(context.db) as db:
+            audit.record(db, "callbacks.secret_seen", f"client {client_id}" if client_id else None, context.now())
         return _page(context, secret=flow.secrets(context, client_id or None)[0], of=client_id)
 
     @pages.post("/callbacks/secret/change")
     def change_secret():
         client_id = _client(context)
-        callbacks.change_secret(context.db, client_id or None, context.now())
+        with transaction(context.db) as db:
+            callbacks.change_secret(db, client_id or None, context.now())
+            audit.record(db, "callbacks.secret_changed", f"client {client_id}" if client_id else None, context.now())
         return _page(context, secret=flow.secrets(context, client_id or None)[0], of=client_id, changed=True)
 
     return pages

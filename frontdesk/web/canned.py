@@ -6,7 +6,8 @@ from flask import Blueprint, render_template, request
 
 from frontdesk.flows.context import Context
 from frontdesk.flows.take_over import LONGEST_TEXT
-from frontdesk.store import canned, clients
+from frontdesk.store import audit, canned, clients
+from frontdesk.store.database import transaction
 from frontdesk.web import access
 from frontdesk.web.forms import Form
 from frontdesk.web.pages import flash, see_other
@@ -30,13 +31,17 @@ def canned_pages(context: Context) -> Blueprint:
         client = form.choice("client", ("", *map(str, names)))
         if not form:
             return _page(context, form), 422
-        canned.put(context.db, int(client) if client else None, shortcut, text)
+        with transaction(context.db) as db:
+            canned.put(db, int(client) if client else None, shortcut, text)
+            audit.record(db, "canned.saved", None, context.now(), shortcut=shortcut)
         flash(f"Typing /{shortcut} in an answer puts it in.", "success")
         return see_other(".all_canned")
 
     @pages.post("/canned/<int:canned_id>/remove")
     def remove(canned_id: int):
-        canned.remove(context.db, canned_id)
+        with transaction(context.db) as db:
+            canned.remove(db, canned_id)
+            audit.record(db, "canned.removed", f"canned answer {canned_id}", context.now())
         return see_other(".all_canned")
 
     return pages

@@ -5,14 +5,15 @@ from zoneinfo import available_timezones
 
 from flask import Blueprint, abort, g, render_template, request
 
-from frontdesk.flows import trying
+from frontdesk.flows import model_hosts, trying
 from frontdesk.flows.context import Context
-from frontdesk.store import clients, digests, numbers, tool_calls, tries
+from frontdesk.store import audit, clients, digests, numbers, tool_calls, tries
 from frontdesk.store.database import transaction
 from frontdesk.web import access, digest_form, opening_hours
 from frontdesk.web.forms import Form
 from frontdesk.web.pages import flash, see_other
 from frontdesk.web.text_differences import lines_of
+from frontdesk.work_options import model_or_none
 
 LONGEST_PROMPT = 40_000
 LONGEST_TEXT = 1_000  # of a sentence that customers are sent
@@ -26,6 +27,13 @@ NUMBERS = [
     ("stale_after_minutes", "Late after", 0, 1440),
     ("patience_seconds", "Patience", 0, 86_400),
     ("wait_threshold_seconds", "The threshold", 0, 86_400),
+]
+# field, label, least but 0, which is for ever
+KEEPS = [
+    ("messages_keep_days", "Messages", 8),
+    ("closed_keep_days", "Closed conversations", 8),
+    ("media_keep_days", "Files", 1),
+    ("documents_keep_days", "Documents' results", 0.01),
 ]
 TEXTS = [
     ("holding_text", "The holding text", True),
@@ -81,6 +89,7 @@ def client_pages(context: Context) -> Blueprint:
             if form and _is_as_seen(db, client_id, form, "prompt"):
                 clients.set_prompt(db, client_id, prompt, context.now(), g.user.id)
                 clients.change(db, client_id, {"persona": persona, "language": language}, context.now())
+                audit.record(db, "client.prompt", f"client {client_id}", context.now())
         if not form:
             return _client_page(context, client_id, form), 422
         flash("Saved. It counts from the next answer on.", "success")
@@ -95,7 +104,9 @@ def client_pages(context: Context) -> Blueprint:
             try:
                 with transaction(context.db) as db:
                     if _is_as_seen(db, client_id, form, "name"):
+                        changed = [name for name, value in values.items() if value != clients.as_stored(db, client_id)[name]]
                         clients.change(db, client_id, values, context.now())
+                        audit.record(db, "client.changed", f"client {client_id}", context.now(), changed=changed)
             except sqlite3.IntegrityError:
                 form.wrong("name", "There is a client of this name already.")
         if not form:
@@ -110,7 +121,9 @@ def client_pages(context: Context) -> Blueprint:
         wish = digest_form.read(context, client_id, form)
         if not form:
             return _client_page(context, client_id, form), 422
-        digests.keep_wish(context.db, wish, context.now())
+        with transaction(context.db) as db:
+            digests.keep_wish(db, wish, context.now())
+            audit.record(db, "client.changed", f"client {client_id}", context.now(), changed=["digest"])
         flash(f"Saved: {digest_form.in_words(wish)}", "success")
         return see_other(".show", client_id=client_id)
 
@@ -128,6 +141,7 @@ def client_pages(context: Context) -> Blueprint:
         version = found.get(version_id) or abort(404)
         with transaction(context.db) as db:
             clients.set_prompt(db, client_id, version.text, context.now(), g.user.id)
+            audit.record(db, "client.prompt", f"client {client_id}", context.now(), as_in_version=version_id)
         flash("The older prompt counts again, as a version of its own.", "success")
         return see_other(".show", client_id=client_id)
 
@@ -159,7 +173,9 @@ def client_pages(context: Context) -> Blueprint:
 def _added(context: Context, form: Form, name: str, prompt: str, zone: str) -> int | None:
     try:
         with transaction(context.db) as db:
-            return clients.add(db, name, prompt, context.now(), zone)
+            client_id = clients.add(db, name, prompt, context.now(), zone)
+            audit.record(db, "client.added", f"client {client_id}", context.now(), name=name)
+            return client_id
     except sqlite3.IntegrityError:
         form.wrong("name", "There is a client of this name already.")
         return None
@@ -207,6 +223,7 @@ def _client_page(context: Context, client_id: int, form: Form | None = None) -> 
         digest_templates=digest_form.templates_of(context, client_id),
         days=opening_hours.NAMES,
         zones=_zones(),
+        models=sorted({name for _, server in model_hosts.standing(context) for name in server.models or ()}),
         version_count=len(clients.prompt_versions(context.db, client_id)),
     )
 
@@ -225,9 +242,14 @@ def _as_typed(stored: dict) -> dict[str, str]:
 def _read(form: Form) -> dict:
     """Every column that this form changes."""
     values: dict = {"name": form.text("name", "A name"), "time_zone": _zone(form)}
-    values["model"] = form.words("model", "The model", 200, required=False) or None
+    for field in clients.OWN_MODEL.values():
+        values[field] = _model(form, field)
     for field, label, low, high in NUMBERS:
         values[field] = form.number(field, label, low, high)
+    for field, label, least in KEEPS:
+        values[field] = form.number(field, label, 0, 36_500)
+        if values[field] and values[field] < least:
+            form.wrong(field, f"{label} are kept for {least:g} days at least; 0 is for ever.")
     values["pause_hours"] = form.number("pause_hours", "The pause", 0.1, 168) or 12
     for field, label, required in TEXTS:
         values[field] = form.words(field, label, LONGEST_TEXT, required=required)
@@ -246,6 +268,16 @@ def _read(form: Form) -> dict:
     if longest is not None and quiet is not None and longest < quiet:
         form.wrong("longest_wait_seconds", "The longest wait cannot be shorter than the quiet time.")
     return values
+
+
+def _model(form: Form, field: str) -> str | None:
+    """None: the setting decides."""
+    name = form.words(field, "The model", 200, required=False)
+    try:
+        return model_or_none(name) or None
+    except ValueError:
+        form.wrong(field, "A model is called as `ollama list` names it, such as llama3.2:3b.")
+        return None
 
 
 def _zone(form: Form) -> str:

@@ -2,9 +2,9 @@
 
 from flask import Blueprint, g, redirect, render_template, request, url_for
 
-from frontdesk.flows import links, logging_in
+from frontdesk.flows import links, logging_in, people
 from frontdesk.flows.context import Context
-from frontdesk.store import user_sessions, users
+from frontdesk.store import users
 from frontdesk.web import access
 from frontdesk.web.forms import Form
 from frontdesk.web.pages import flash, span
@@ -88,7 +88,7 @@ def login_pages(context: Context) -> Blueprint:
 
 def _end_old_session(context: Context) -> None:
     if g.session:
-        user_sessions.end(context.db, g.user.id, g.session.id)
+        people.log_out(context, g.user.id, g.session.id)
 
 
 def _login_page(context: Context, form: Form, notice: str | None = None):

@@ -5,7 +5,7 @@ from flask import Blueprint, abort, render_template, request
 from frontdesk.channels import wati_account
 from frontdesk.flows import diagnosis, webhook_address
 from frontdesk.flows.context import Context
-from frontdesk.store import clients, numbers, outbox, widgets
+from frontdesk.store import audit, clients, numbers, outbox, widgets
 from frontdesk.store.database import transaction
 from frontdesk.web import access, webhook
 from frontdesk.web.forms import Form
@@ -62,6 +62,7 @@ def number_pages(context: Context) -> Blueprint:
                 now=context.now(),
             )
             numbers.change(db, number_id, **values)
+            audit.record(db, "number.added", f"number {number_id}", context.now(), external_id=where["external_id"], client_id=values["client_id"])
         if channel == "cloud":
             with context.ringing():
                 context.queues.refresh_templates()
@@ -90,6 +91,7 @@ def number_pages(context: Context) -> Blueprint:
                 numbers.relocate(db, number_id, **where)
             if token:
                 numbers.set_token(db, context.settings, number_id, token)
+            audit.record(db, "number.changed", f"number {number_id}", context.now(), new_token=bool(token))
         with context.ringing():
             context.queues.refresh_templates()
         flash("Saved. A new token counts from the next message on." if token else "Saved.", "success")
@@ -98,14 +100,20 @@ def number_pages(context: Context) -> Blueprint:
     @pages.post("/numbers/<int:number_id>/stop")
     def stop(number_id: int):
         _known(context, number_id)
-        numbers.stop(context.db, number_id, numbers.BY_HAND, None, context.now())
+        with transaction(context.db) as db:
+            if numbers.stop(db, number_id, numbers.BY_HAND, None, context.now()):
+                audit.record(db, "number.stopped", f"number {number_id}", context.now())
         flash("Stopped. What is written waits until you resume it.", "success")
         return see_other(".show", number_id=number_id)
 
     @pages.post("/numbers/<int:number_id>/resume")
     def resume(number_id: int):
         _known(context, number_id)
-        if numbers.resume(context.db, number_id):
+        with transaction(context.db) as db:
+            resumed = numbers.resume(db, number_id)
+            if resumed:
+                audit.record(db, "number.resumed", f"number {number_id}", context.now())
+        if resumed:
             with context.ringing():
                 context.queues.send(outbox.to_send(context.db, context.now()))
             flash("Resumed. What waited goes out now.", "success")
@@ -124,7 +132,9 @@ def number_pages(context: Context) -> Blueprint:
         """A new address for its webhooks: for one that came into the wrong hands."""
         if _known(context, number_id).webhook_key is None:
             abort(404, "This number has no address of its own.")
-        numbers.move(context.db, number_id, webhook_address.new_key())
+        with transaction(context.db) as db:
+            numbers.move(db, number_id, webhook_address.new_key())
+            audit.record(db, "number.changed", f"number {number_id}", context.now(), new_address=True)
         flash("The old address is refused from now on. Copy the new one into WATI.", "warning")
         return see_other(".show", number_id=number_id)
 

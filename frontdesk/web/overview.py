@@ -6,7 +6,7 @@ from datetime import datetime
 from flask import Blueprint, render_template, request
 
 from frontdesk import queues
-from frontdesk.flows import digest_days, hours, mends
+from frontdesk.flows import digest_days, hours, mends, model_hosts
 from frontdesk.flows.context import Context
 from frontdesk.histogram import Histogram, added, percentile
 from frontdesk.store import clients, dead_letters, digests, documents, inbox, measures, models, numbers
@@ -83,8 +83,8 @@ def _now(context: Context, client_id: int | None) -> dict:
     db, now = context.db, context.now()
     counts = inbox.counts(db, now=now, user_id=0, client_id=client_id)
     longest = inbox.page(db, "waiting", now=now, user_id=0, client_id=client_id, limit=1)
-    host = context.settings.ollama_host
-    states = [(model, models.get(db, host, model)) for model in clients.models_in_use(db, context.settings)]
+    hosts = model_hosts.reply_hosts(context)
+    states = [(model, models.best(db, hosts, model)) for model in clients.models_in_use(db, context.settings)]
     return {
         "waiting": counts["waiting"],
         "longest": longest[0].waiting_since if longest else None,
@@ -94,6 +94,7 @@ def _now(context: Context, client_id: int | None) -> dict:
         "documents": documents.open_count(db),
         "queues": _depths(context),
         "models": states,
+        "hosts": model_hosts.standing(context),
     }
 
 

@@ -43,6 +43,7 @@ NAVIGATION = [
     Entry("users", "Users", "/users", "people", owner=True),
     Entry("tokens", "API tokens", "/tokens", "key", owner=True),
     Entry("callbacks", "Callbacks", "/callbacks", "link", owner=True),
+    Entry("audit", "Audit log", "/audit", "clock", owner=True),
     Entry("queues", "Queues", "/rq", "queue", owner=True),
 ]
 

@@ -6,7 +6,8 @@ from flask import Blueprint, abort, render_template, request
 
 from frontdesk.flows import dead_letters as flow
 from frontdesk.flows.context import Context
-from frontdesk.store import events
+from frontdesk.store import audit, events
+from frontdesk.store.database import transaction
 from frontdesk.web import access
 from frontdesk.web.dead_letters import tab_counts
 from frontdesk.web.pages import flash, see_other
@@ -48,7 +49,9 @@ def rejected_pages(context: Context) -> Blueprint:
 
     @pages.post("/rejected/<int:event_id>/dismiss")
     def dismiss(event_id: int):
-        events.dismiss_rejected(context.db, event_id, context.now())
+        with transaction(context.db) as db:
+            events.dismiss_rejected(db, event_id, context.now())
+            audit.record(db, "rejected.dismissed", f"rejected event {event_id}", context.now())
         flash("Dismissed.", "success")
         return see_other(".rejected")
 

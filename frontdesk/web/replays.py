@@ -72,7 +72,7 @@ def replay_pages(context: Context) -> Blueprint:
         form, client_id = Form(), _client_chosen(context)
         kind = form.choice("kind", ("turns", "checks"))
         candidate = replay_forms.read_candidate(form)
-        choice = replay_forms.read_choice(context, form, client_id)
+        choice = replay_forms.read_choice(context, form if kind == "turns" else Form(), client_id)
         if "show" in request.form:
             form.errors.clear()
             return _form(context, form, client_id, choice)

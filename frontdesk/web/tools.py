@@ -12,7 +12,7 @@ from frontdesk.errors import ModelError
 from frontdesk.flows import lookups
 from frontdesk.flows.context import Context
 from frontdesk.flows.lookups import BadArguments, BadLookup, LookupFailed
-from frontdesk.store import clients, tools
+from frontdesk.store import audit, clients, tools
 from frontdesk.store.database import transaction
 from frontdesk.store.secrets import encrypt
 from frontdesk.store.tools import Lookup
@@ -44,7 +44,9 @@ def tool_pages(context: Context) -> Blueprint:
         if not form:
             return _page(context, client, form), 422
         with transaction(context.db) as db:
-            tools.switch(db, client_id, {name for name in tools.BUILT_IN if form.values[name] == "yes"})
+            on = [name for name in tools.BUILT_IN if form.values[name] == "yes"]
+            tools.switch(db, client_id, set(on))
+            audit.record(db, "client.tools", f"client {client_id}", context.now(), on=on)
             clients.change(db, client_id, {"list_word": list_word}, context.now())
         _tell_saved(context, client)
         return see_other(".show", client_id=client_id)
@@ -83,6 +85,7 @@ def tool_pages(context: Context) -> Blueprint:
         lookup = _known(context, client_id, lookup_id)
         with transaction(context.db) as db:
             tools.remove(db, lookup_id)
+            audit.record(db, "lookup.removed", f"client {client_id}", context.now(), name=lookup.name)
         flash(f"{lookup.name} is removed. What it found for earlier answers stays with them.", "success")
         return see_other(".show", client_id=client_id)
 
@@ -130,7 +133,9 @@ def _kept(context: Context, client_id: int, form: Form, old: Lookup | None) -> i
         return None
     try:
         with transaction(context.db) as db:
-            return tools.put(db, lookup)
+            lookup_id = tools.put(db, lookup)
+            audit.record(db, "lookup.saved", f"client {client_id}", context.now(), name=lookup.name, hosts=lookup.hosts, on=lookup.is_on)
+            return lookup_id
     except sqlite3.IntegrityError:
         form.wrong("name", "This client has a lookup of this name already.")
         return None

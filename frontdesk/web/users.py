@@ -35,7 +35,7 @@ def user_pages(context: Context) -> Blueprint:
 
     @pages.post("/users/invitations/<int:link_id>/withdraw")
     def withdraw(link_id: int):
-        if login_links.withdraw(context.db, link_id):
+        if people.withdraw_invitation(context, link_id):
             flash("The invitation was withdrawn; its link no longer works.", "success")
         return see_other("users.all_users")
 

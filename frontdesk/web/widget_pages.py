@@ -8,7 +8,7 @@ from flask import Blueprint, abort, render_template, request
 
 from frontdesk.flows import visitors, widget_look, widget_texts, widgets as making
 from frontdesk.flows.context import Context
-from frontdesk.store import clients, numbers, widgets
+from frontdesk.store import audit, clients, numbers, widgets
 from frontdesk.store.database import transaction
 from frontdesk.store.widgets import Widget
 from frontdesk.web import access
@@ -36,6 +36,7 @@ def widget_pages(context: Context) -> Blueprint:
             return _new_page(context, form), 422
         with transaction(context.db) as db:
             number_id = making.make(db, context.settings, client_id=client_id, name=name, origins=origins, now=context.now())
+            audit.record(db, "number.added", f"number {number_id}", context.now(), name=name, client_id=client_id)
         flash("The web chat is there. Put its line into your website.", "success")
         return see_other(".show", number_id=number_id)
 
@@ -57,6 +58,7 @@ def widget_pages(context: Context) -> Blueprint:
             rate = number.messages_per_second
             numbers.change(db, number_id, client_id=client_id, account_id=None, display_phone=name, messages_per_second=rate)
             widgets.put(db, replace(changed, changed_at=context.now()))
+            audit.record(db, "number.changed", f"number {number_id}", context.now())
         flash("Saved. Pages show it within a minute.", "success")
         return see_other(".show", number_id=number_id, language=language)
 

@@ -48,8 +48,7 @@ def test_a_large_document_shows_how_far_it_is(knowledge, stack):
 def test_a_newer_version_takes_its_place(knowledge, stack):
     knowledge.click("#documents a:has-text('menu')")
     upload(knowledge, "menu.md", MENU.replace(b"3.90", b"4.10"), "Replace")
-    knowledge.wait_for_selector("#documents li:has-text('menu') .badge:has-text('version 2')")
-    knowledge.wait_for_selector("#documents li:has-text('menu') .badge.success", timeout=20_000)
+    knowledge.wait_for_selector("#documents li:has-text('menu'):has-text('version 2') .badge.success", timeout=20_000)
     knowledge.goto(f"{stack.web_url}/knowledge?q=lemon+cake")
     knowledge.wait_for_selector("text=Lemon cake costs 4.10 a piece.")
     assert "3.90" not in knowledge.content()

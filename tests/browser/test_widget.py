@@ -193,6 +193,7 @@ def test_who_is_not_answered_is_asked_for_an_address(shop, stack):
     chat(shop, ".details .wrong:not([hidden])").wait_for()
     chat(shop, "[name=email]").fill("ana@example.com")
     chat(shop, ".details .fill").click()
+    shop.get_by_text("Thank you. We will get back to you.").wait_for()
     wait_for(lambda: (shop.wait_for_timeout(50), "ana@example.com" in bubbles(shop))[1])
     assert not chat(shop, ".details").is_visible()
     db = stack.database()

@@ -47,7 +47,9 @@ class Generation:
         if text is None and reply.tool_calls:
             text = ""
         if text is None:
-            text = self.behaviour.text if self.behaviour.text is not None else _last_user_text(self.body["messages"])
+            text = self.behaviour.texts.get(self.body["model"], self.behaviour.text)
+        if text is None:
+            text = _last_user_text(self.body["messages"])
             if not thinking and can_think(model) and self.body.get("think") is not False:
                 thinking = "Let me think about it."
         parts = [("thinking", token) for token in tokens_of(thinking)]

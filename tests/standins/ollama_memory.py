@@ -24,9 +24,11 @@ class Loaded:
     keep_alive_seconds: float
     ready: bool = False
     expires_at: float = math.inf  # time.monotonic()
+    used_at: float = 0.0
 
     def touch(self) -> None:
-        self.expires_at = time.monotonic() + self.keep_alive_seconds
+        self.used_at = time.monotonic()
+        self.expires_at = self.used_at + self.keep_alive_seconds
 
 
 class Memory:
@@ -64,6 +66,7 @@ class Memory:
         reply = take("load") or Reply()
         self.load_count += 1
         self.reload_count += self.current(name) is not None
+        self._make_room(name, behaviour.most_loaded)
         loading = self.models[name] = Loaded(_load_options(body), seconds_of(body.get("keep_alive")))
         started = time.monotonic()
         try:
@@ -73,9 +76,15 @@ class Memory:
             loading.ready = True
             loading.touch()
         finally:
-            if not loading.ready:
-                self.models.pop(name, None)
+            if not loading.ready and self.models.get(name) is loading:
+                del self.models[name]
         return time.monotonic() - started
+
+    def _make_room(self, name: str, most: int | None) -> None:
+        """Ollama unloads what is idle until the model fits, the one used longest ago first."""
+        others = sorted((other for other in self.models if other != name), key=lambda other: self.models[other].used_at)
+        for other in others[: max(0, len(others) + 1 - most)] if most else []:
+            del self.models[other]
 
 
 def _load_options(body: dict) -> dict[str, Any]:

@@ -102,16 +102,19 @@ class Reply:
 
 @dataclass(slots=True)
 class Behaviour:
-    """What holds for every answer that is not scripted. `text` None echoes the last user message.
+    """What holds for every answer that is not scripted. `text` None echoes the last user message; `texts`: by model, before it.
 
     `tokens_per_second` None means no delay at all. `dimensions` None means those of the model (768 where unknown).
+    `most_loaded`: so many models fit into memory together (None: all of them); one more drives out what was used longest ago.
     """
 
     models: list[str] = field(default_factory=lambda: ["llama3.2:3b", "nomic-embed-text:latest"])
     text: str | None = None
+    texts: dict[str, str] = field(default_factory=dict)
     tokens_per_second: float | None = None
     first_token_delay_seconds: float = 0.0
     load_seconds: float = 0.0
+    most_loaded: int | None = None
     split_characters: bool = True
     dimensions: int | None = None
     version: str = "0.32.14"

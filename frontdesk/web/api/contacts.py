@@ -1,10 +1,15 @@
 """People: who they are, and that they want no marketing."""
 
+import io
+
+from frontdesk.flows import erasing, personal_export
 from frontdesk.flows.refusals import Refused
 from frontdesk.store import listing, opt_outs, tags
 from frontdesk.store.database import transaction
 from frontdesk.web.api import models
-from frontdesk.web.api.operation import Call, Operation, page, sound
+from frontdesk.web.api.operation import Call, Operation, Raw, page, sound
+
+ZIP = "application/zip"
 
 
 def _contacts(call: Call) -> models.Contacts:
@@ -36,6 +41,18 @@ def _untag(call: Call) -> models.Contact:
     return _contact(call)
 
 
+def _export(call: Call) -> Raw:
+    file = io.BytesIO()
+    personal_export.write(call.context, _known(call)["id"], file)
+    return Raw(file.getvalue(), ZIP)
+
+
+def _erase(call: Call) -> models.Erased:
+    contact_id = _known(call)["id"]
+    erasing.erase(call.context, contact_id)
+    return models.Erased(contact_id=contact_id, erased=True)
+
+
 def _known(call: Call) -> dict:
     row = listing.contact(call.context.db, call.path["contact_id"], client_id=call.token.client_id)
     if row is None:
@@ -55,6 +72,14 @@ OPERATIONS = [
     Operation(
         "optOut", "POST", "/contacts/<int:contact_id>/opt-out", "send", "This person wants no marketing; only they can take that back",
         None, models.Contact, 200, _opt_out, (404,),
+    ),
+    Operation(
+        "exportContact", "GET", "/contacts/<int:contact_id>/export", "privacy", "Everything that is kept of a person, as a ZIP file", None,
+        models.Contact, 200, _export, (404,), media=(ZIP,),
+    ),
+    Operation(
+        "eraseContact", "DELETE", "/contacts/<int:contact_id>", "privacy", "Erase a person for ever: messages, notes, schedules, files", None,
+        models.Erased, 200, _erase, (404,),
     ),
     Operation("addTag", "POST", "/contacts/<int:contact_id>/tags", "send", "Put a tag on a contact", models.AddTag, models.Contact, 200, _tag, (404,)),
     Operation(

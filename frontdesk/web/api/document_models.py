@@ -16,7 +16,7 @@ Categories = Annotated[list[Category], Field(min_length=2, max_length=50)]
 Model = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.:/-]{0,99}$")]
 Bullets = Annotated[int, Field(ge=1, le=10)]
 
-MODEL = Field(None, description="Of the Ollama server; else the one that is set for this installation.")
+MODEL = Field(None, description="As Ollama calls it; else the client's, else the installation's for this kind of work. One that no server has is waited for, a day at most.")
 CALLBACK = Field(None, description="Told when it is over, by a signed POST: at least once, tried for a day.")
 TEXT = Field(None, description="Either this, or a file (text, PDF, DOCX, HTML) in the field `file` of a form.")
 

@@ -119,6 +119,13 @@ class Contact(BaseModel):
     created_at: float
 
 
+class Erased(BaseModel):
+    """`contact_id` is nobody's from now on. The last traces in files go within minutes."""
+
+    contact_id: int
+    erased: bool
+
+
 class AddTag(In):
     """Small letters, without # and commas; the same one again changes nothing."""
 

@@ -39,7 +39,7 @@ class Call:
 class Raw:
     """An answer that is no JSON object."""
 
-    body: str
+    body: str | bytes
     media: str
 
 

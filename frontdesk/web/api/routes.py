@@ -16,8 +16,9 @@ from frontdesk.flows.refusals import Refused
 from frontdesk.flows.context import Context
 from frontdesk.queues import Rate, RedisError
 from frontdesk.settings import ROOT
-from frontdesk.store import api_tokens
+from frontdesk.store import api_tokens, audit
 from frontdesk.store.api_tokens import ApiToken
+from frontdesk.store.audit import Actor
 from frontdesk.web.api.openapi import description
 from frontdesk.web.api.operation import Call, Operation, Raw
 from frontdesk.web.api.operations import OPERATIONS
@@ -75,6 +76,7 @@ def _view(context: Context, one: Operation):
     def view(**path):
         token = _token(context)
         _count(context, token)
+        audit.act_as(Actor("token", token.id, token.name, request.remote_addr))
         if token.scopes.isdisjoint(one.scope.split(" or ")):
             raise Refused(403, "missing_scope", f"This token lacks the scope {one.scope!r}.")
         given = one.given.model_validate(_given(one)) if one.given else None
