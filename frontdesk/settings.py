@@ -253,7 +253,7 @@ class Settings:
     fetch_private_addresses: bool = _setting(
         "no",
         _yes_or_no,
-        "Also fetch from private, loopback and link-local addresses that callers of the API name: for an intranet of your own.",
+        "Also fetch from private, loopback and link-local addresses that callers of the API and lookups name: for an intranet of your own.",
     )
     ollama_host: str = _setting("http://127.0.0.1:11434", _ollama_address, "The Ollama server.")
     ollama_model: str = _setting("llama3.2:3b", _text, "The model that answers, unless the client names another.")

@@ -35,6 +35,7 @@ NOT_RECORDED = {
     "compose.preview": "changes nothing",
     "schedules.change": EVERYDAY,
     "schedules.turn": EVERYDAY,
+    "tools.try_it": "asks the business's own server, and changes nothing here",
     "templates.refresh": "reads what Meta has",
     "numbers.test": "changes nothing",
     "replays.found": "changes nothing",
@@ -135,6 +136,11 @@ def desk(app, owner, context, db, channel):
         "clients.save_prompt": lambda: owner.submit("/clients/1/prompt", prompt="Be kind.", persona="", language=""),
         "clients.save": lambda: owner.submit("/clients/1", **client_form()),
         "clients.revert": lambda: owner.submit(f"/clients/1/versions/{rows(db, 'SELECT MIN(id) AS id FROM prompt_versions')[0]['id']}/revert"),
+        "tools.save": lambda: owner.submit("/clients/1/tools", hand_over="yes", list_word="Choose"),
+        "tools.add": lambda: owner.submit("/clients/1/tools/new", name="order", description="An order.", url="https://shop.example/{number}"),
+        "tools.change": lambda: owner.submit(
+            f"/clients/1/tools/{_lookup(owner, db)}", name="changed", description="An order.", url="https://shop.example/{number}"),
+        "tools.remove": lambda: owner.submit(f"/clients/1/tools/{_lookup(owner, db)}/remove"),
         "numbers.add": lambda: owner.submit("/numbers", external_id="77", access_token="a-secret-token", **number),
         "numbers.save": lambda: owner.submit("/numbers/1", access_token="another-secret", **number),
         "numbers.stop": lambda: owner.submit("/numbers/1/stop"),
@@ -190,6 +196,12 @@ def _invitation(owner, db) -> int:
 def _knowledge(owner, db) -> int:
     owner.submit("/knowledge/of/1", file=(io.BytesIO(b"We open at ten."), "c.txt"))
     return rows(db, "SELECT MAX(id) AS id FROM knowledge_documents")[0]["id"]
+
+
+def _lookup(owner, db) -> int:
+    count = rows(db, "SELECT COUNT(*) AS n FROM lookups")[0]["n"]
+    owner.submit("/clients/1/tools/new", name=f"spare_{count}", description="An order.", url="https://shop.example/{number}")
+    return rows(db, "SELECT MAX(id) AS id FROM lookups")[0]["id"]
 
 
 def _widget(owner, db) -> int:

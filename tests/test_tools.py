@@ -8,7 +8,10 @@ import time
 
 import pytest
 
-from frontdesk.flows import early, reply, suggest, trying
+from frontdesk.channels.cloud import CloudChannel
+from frontdesk.channels.wati import WatiChannel
+from frontdesk.channels.widget import WidgetChannel
+from frontdesk.flows import choices, early, reply, suggest, trying
 from frontdesk.ollama import Ollama
 from frontdesk.store import clients, conversations, suggestions, tool_calls, tools, tries, users
 from frontdesk.store.database import transaction
@@ -314,6 +317,19 @@ def test_a_channel_without_buttons_gets_a_numbered_text(context, model, channel,
     customer_writes(context, "A cake")
     answer(context)
     assert outbound(context) == ["Which size?\n\n1. Small\n2. Large"]
+
+
+@pytest.mark.parametrize("kind", [WidgetChannel, WatiChannel])
+def test_the_web_chat_and_wati_have_no_buttons(kind):
+    [made] = choices.contents(kind(), ["Which size?"], ["Small", "Large"], "Choose")
+    assert (made.kind, made.text) == ("text", "Which size?\n\n1. Small\n2. Large")
+
+
+def test_a_long_answer_has_its_buttons_under_its_last_words():
+    text = "\n\n".join(f"Paragraph {number}. " + "word " * 60 for number in range(8))
+    *before, last = choices.contents(CloudChannel(), [text], ["Small", "Large"], "Choose")
+    assert before and all(part.kind == "text" for part in before) and last.kind == "interactive"
+    assert len(last.text) <= 1024 and last.body["body"]["text"] == last.text and last.text.endswith("word")
 
 
 def test_options_too_long_for_a_button_are_a_numbered_text(context, model):  # noqa: F811

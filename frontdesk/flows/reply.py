@@ -210,7 +210,9 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
         return
     source = "" if work.gap else sources.line(db, work.client, text, _asked(work), work.shown)
     parts = sources.under(parts, source, channel.fits)
-    wanted = choices.contents(channel, parts, work.used.options, work.client.list_word) if work.used.options else [Content("text", part) for part in parts]
+    wanted = [Content("text", part) for part in parts]
+    if work.used.options:
+        wanted = choices.contents(channel, parts, work.used.options, work.client.list_word)
     with transaction(db):
         if not still_ours(work):
             return

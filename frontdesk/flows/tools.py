@@ -92,7 +92,8 @@ def _spec(name: str, description: str, parameters: dict[str, Any]) -> dict[str, 
         for each, one in parameters["properties"].items()
     }
     required = list(parameters.get("required", []))
-    return {"type": "function", "function": {"name": name, "description": description, "parameters": {"type": "object", "properties": told, "required": required}}}
+    schema = {"type": "object", "properties": told, "required": required}
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": schema}}
 
 
 def kit(context: Context, client: Client, conversation: Conversation | None, options: ModelOptions, ratio: float | None) -> Kit | None:
@@ -264,7 +265,7 @@ class _Talk:
         if name == HAND_OVER:
             self.hand_over = str(arguments.get("reason", ""))[:200]
             return "done", "A person of the business goes on once your answer is out. Do not promise when.", True
-        options = tuple(dict.fromkeys(filter(None, (" ".join(option.split()) for option in arguments["options"]))))
+        options = tuple(dict.fromkeys(filter(None, (" ".join(option.replace("\0", "").split()) for option in arguments["options"]))))
         if len(options) < 2:
             raise BadArguments("the options must be different")
         self.choices = (arguments["text"].strip(), options)
