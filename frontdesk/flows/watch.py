@@ -14,6 +14,7 @@ from frontdesk.store.conversations import Conversation
 from frontdesk.store.messages import Waiting
 from frontdesk.store.secrets import CannotDecrypt
 from frontdesk.store.seen import Shown
+from frontdesk.store.tool_calls import Used
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Work:
     options: ModelOptions
     shown: list[Shown] = field(default_factory=list)  # the documents' passages that the model saw
     gap: str | None = None  # why the documents did not answer, where they did not
+    used: Used = Used()  # tools that were called, and what they want done with the answer
 
     @property
     def id(self) -> int:
