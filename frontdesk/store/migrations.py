@@ -1564,6 +1564,28 @@ def m032_trace(db: Database) -> None:
     db.conn.execute("ALTER TABLE messages ADD COLUMN trace TEXT")
 
 
+@migrations()
+def m034_alerts(db: Database) -> None:
+    """What needs a person. `since`: first seen; `told_at` NULL: not for long enough yet; `quiet_since`: not seen any more; `over_at`: all clear."""
+    _statements(
+        db,
+        """
+        CREATE TABLE alerts (
+            id INTEGER PRIMARY KEY,
+            condition TEXT NOT NULL,
+            words TEXT NOT NULL,
+            href TEXT,
+            since REAL NOT NULL,
+            told_at REAL,
+            quiet_since REAL,
+            over_at REAL
+        );
+        CREATE UNIQUE INDEX alerts_once ON alerts (condition) WHERE over_at IS NULL;
+        CREATE INDEX alerts_over ON alerts (condition, over_at)
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""
