@@ -355,6 +355,21 @@ class Settings:
         " (all of it) or two (whether it began or is over; what). Empty: nobody is.",
     )
 
+    canary_minutes: int = _setting(
+        "0",
+        _whole(0, 1440),
+        "So often a message of our own goes the whole way (webhook, queue, model, a send to nobody) while no customer waits. 0: never.",
+    )
+    canary_url: str = _setting(
+        "", _web_address_or_none, "Where its webhook is posted, such as https://your.domain to go through the proxy too. Empty: the web process itself."
+    )
+    canary_ping_url: str = _setting(
+        "",
+        _web_address_as_typed,
+        "Asked (GET) after each one that came through: a service that warns you when it stays silent. It may be of your own network.",
+        secret=True,
+    )
+
     messages_keep_days: float | None = _setting(
         "", _days_or_none(8), "Messages are deleted after so many days (per client). Empty: never. Under 8 a provider's repetition would be news."
     )

@@ -93,6 +93,9 @@ WRONG = {
     "ERASURES_KEEP_DAYS": "0",
     "ALERT_WEBHOOK_URL": "ftp://alerts.example",
     "ALERT_WHATSAPP": "+4915112345678",
+    "CANARY_MINUTES": "0.5",
+    "CANARY_URL": "ftp://desk.example",
+    "CANARY_PING_URL": "ftp://guard.example",
 }
 TAKES_ANY_TEXT = {"WEB_HOST", "WHATSAPP_APP_SECRETS", "WHATSAPP_VERIFY_TOKEN", "OLLAMA_MODEL", "OLLAMA_EMBED_MODEL", "METRICS_TOKEN", "TRANSCRIPTION_MODEL",
                   "TRANSCRIPTION_TOKEN", "WHISPER_MODEL"}  # fmt: skip
@@ -240,6 +243,7 @@ SECRETS = {
     "TRANSCRIPTION_TOKEN": "opensesame",
     "SENTRY_DSN": "https://opensesame@sentry.example/1",
     "ALERT_WEBHOOK_URL": "https://alerts.example/?key=opensesame",
+    "CANARY_PING_URL": "https://guard.example/opensesame",
 }
 
 

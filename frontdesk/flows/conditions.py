@@ -11,13 +11,14 @@ from frontdesk import queues
 from frontdesk.flows import backup, document_work, model_hosts
 from frontdesk.flows.context import Context
 from frontdesk.queues import WorkerHosts
-from frontdesk.store import counters, dead_letters, models, numbers
+from frontdesk.store import canary, counters, dead_letters, models, numbers
 from frontdesk.store.numbers import Number
 from frontdesk.work_options import REPLY
 
 INBOX_SECONDS, WAITING_SECONDS, UNSENT_SECONDS = 60, 120, 900
 DEAD_WITHIN_SECONDS, MOST_DEAD = 15 * 60, 10
 LEAST_DISK_BYTES = 2e9
+CANARIES = 2
 BACKUP_SECONDS = 36 * 3600
 
 # So long each must last before anybody is told.
@@ -101,6 +102,9 @@ def _of_messages(context: Context) -> Iterator[Condition]:
     if standing.unsent_oldest > UNSENT_SECONDS and not standing.numbers_stopped:
         words = "A message has waited to go out for over 15 minutes. Look at the worker of high, the network and Meta's status page."
         yield Condition("unsent", words, UNSENT_FOR)
+    bird = canary.get(context.db) if context.settings.canary_minutes else None
+    if bird and bird.failures >= CANARIES:
+        yield Condition("canary", f"The canary did not come through {CANARIES} times or more: {bird.words}", href="/overview")
     if dead_letters.count_since(context.db, now - DEAD_WITHIN_SECONDS) > MOST_DEAD:
         yield Condition("dead letters", f"More than {MOST_DEAD} messages failed for good within 15 minutes.", href="/dead-letters")
 

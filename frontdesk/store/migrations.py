@@ -1586,6 +1586,27 @@ def m034_alerts(db: Database) -> None:
     )
 
 
+@migrations()
+def m034b_canary(db: Database) -> None:
+    """The synthetic message's own client and number, and how it went. `mark`: of the one under way, NULL while there is none."""
+    _statements(
+        db,
+        """
+        CREATE TABLE canary (
+            only_one INTEGER PRIMARY KEY CHECK (only_one = 1),
+            client_id INTEGER NOT NULL REFERENCES clients,
+            number_id INTEGER NOT NULL REFERENCES numbers,
+            mark TEXT,
+            begun_at REAL NOT NULL DEFAULT 0,
+            ok_at REAL,
+            seconds REAL,
+            failures INTEGER NOT NULL DEFAULT 0,
+            words TEXT
+        )
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""
