@@ -7,9 +7,9 @@ from functools import cache
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import audience, broadcasting, callbacks, digests as daily, document_reading, document_work, early, embedding, erasing, firing
-from frontdesk.flows import forgetting, inbound, knowledge, media, model_away, question_groups, receiving, reindexing, replaying, reply as replying
-from frontdesk.flows import sending, suggest as suggesting, sweep as sweeping
+from frontdesk.flows import alerting, audience, broadcasting, callbacks, canary as canaries, digests as daily, document_reading, document_work, early, embedding
+from frontdesk.flows import erasing, firing, forgetting, inbound, knowledge, media, model_away, question_groups, receiving, reindexing, replaying
+from frontdesk.flows import reply as replying, sending, suggest as suggesting, sweep as sweeping
 from frontdesk.flows import templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
 from frontdesk.store import outbox
@@ -153,6 +153,16 @@ def finish_erasures() -> None:
 def sweep() -> None:
     """high · rings for everything that is due and that no job carries."""
     sweeping.sweep(context())
+
+
+def judge_alerts() -> None:
+    """high and bulk · what needs a person is told once, and once when it is over."""
+    alerting.judge(context())
+
+
+def canary() -> None:
+    """bulk · a message of our own goes the whole way, and what became of it is written down."""
+    canaries.turn(context())
 
 
 def warm_up() -> None:

@@ -22,6 +22,8 @@ from frontdesk.store import installation
 log = logging.getLogger("scheduler")
 
 LOOK_EVERY_SECONDS = 0.2
+ALERTS_EVERY_SECONDS = 30
+CANARY_EVERY_SECONDS = 10
 TEMPLATES_EVERY_SECONDS = 6 * 3600
 
 
@@ -51,6 +53,11 @@ def recurring(settings: Settings) -> list[Recurring]:
     return [
         # rings again for whatever is due and has no job: messages, sends, answers, schedules; hands conversations back to the bot
         Recurring("sweep", "jobs.sweep", every_seconds=settings.sweep_seconds),
+        # tells what needs a person; on two workers, for one of them may be what is gone
+        Recurring("alerts", "jobs.judge_alerts", every_seconds=ALERTS_EVERY_SECONDS),
+        Recurring("alerts-beside", "jobs.judge_alerts", "bulk", every_seconds=ALERTS_EVERY_SECONDS),
+        # sends the canary off when it is time, and sees whether it came through
+        *([Recurring("canary", "jobs.canary", "bulk", every_seconds=CANARY_EVERY_SECONDS)] if settings.canary_minutes else []),
         # reads the accounts' templates from Meta
         Recurring("templates", "jobs.refresh_templates", queue="bulk", every_seconds=TEMPLATES_EVERY_SECONDS),
         # takes away what is over: log-ins, links, idempotency keys, results and figures that are old

@@ -7,6 +7,7 @@ it never prints a secret. Each field of `Settings` is its key in lower case, and
 import hashlib
 import hmac
 import os
+import re
 import secrets
 import tempfile
 from dataclasses import dataclass, field, fields
@@ -96,6 +97,25 @@ def _web_address_or_none(raw: str) -> str:
 
 
 _web_address_or_none.wants = "an address such as https://example.com, or nothing"
+
+
+def _web_address_as_typed(raw: str) -> str:
+    if raw:
+        _web_address(raw)
+    return raw if "://" in raw or not raw else f"http://{raw}"
+
+
+_web_address_as_typed.wants = "an address such as https://example.com/told, or nothing"
+
+
+def _told_by_whatsapp(raw: str) -> str:
+    parts = raw.split()
+    if raw and not (len(parts) in (2, 3) and re.fullmatch(r"\+?[1-9]\d{6,14}", parts[0]) and re.fullmatch(r"[a-z0-9_]+/[A-Za-z_]+", parts[1])):
+        raise ValueError
+    return " ".join([parts[0].removeprefix("+"), *parts[1:]]) if raw else ""
+
+
+_told_by_whatsapp.wants = "a phone number, `template/language` and, where one of several numbers is to send it, its phone number id; or nothing"
 
 
 def _ollama_address(raw: str) -> str:
@@ -320,6 +340,34 @@ class Settings:
 
     metrics_token: str = _setting(
         "", _text, "Who reads /metrics must send it: `Authorization: Bearer …`. Empty: this machine alone, and no proxy.", secret=True
+    )
+
+    alert_webhook_url: str = _setting(
+        "",
+        _web_address_as_typed,
+        "Told, signed like every callback, what needs a person and when it is over. It may be an address of your own network. Empty: nobody is.",
+        secret=True,
+    )
+    alert_whatsapp: str = _setting(
+        "",
+        _told_by_whatsapp,
+        "Who is told the same by WhatsApp, such as `+4915112345678 frontdesk_alert/en 106540352242922`: an approved template with one variable"
+        " (all of it) or two (whether it began or is over; what). Empty: nobody is.",
+    )
+
+    canary_minutes: int = _setting(
+        "0",
+        _whole(0, 1440),
+        "So often a message of our own goes the whole way (webhook, queue, model, a send to nobody) while no customer waits. 0: never.",
+    )
+    canary_url: str = _setting(
+        "", _web_address_or_none, "Where its webhook is posted, such as https://your.domain to go through the proxy too. Empty: the web process itself."
+    )
+    canary_ping_url: str = _setting(
+        "",
+        _web_address_as_typed,
+        "Asked (GET) after each one that came through: a service that warns you when it stays silent. It may be of your own network.",
+        secret=True,
     )
 
     messages_keep_days: float | None = _setting(

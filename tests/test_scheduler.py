@@ -19,10 +19,10 @@ def entries(redis) -> dict[str, float]:
 
 def test_the_recurring_work_is_put_back_whenever_it_is_missing(ringer, redis, settings):
     ringer.enqueue_jobs()
-    assert set(entries(redis)) == {"sweep", "clean", "templates", "reindex"}
+    assert set(entries(redis)) == {"sweep", "alerts", "alerts-beside", "clean", "templates", "reindex"}
     redis.flushall()
     ringer.enqueue_jobs()
-    assert set(entries(redis)) == {"sweep", "clean", "templates", "reindex"}
+    assert set(entries(redis)) == {"sweep", "alerts", "alerts-beside", "clean", "templates", "reindex"}
     assert entries(redis)["sweep"] - time.time() <= settings.sweep_seconds
 
 

@@ -91,6 +91,11 @@ WRONG = {
     "CLOSED_KEEP_DAYS": "soon",
     "AUDIT_KEEP_DAYS": "7",
     "ERASURES_KEEP_DAYS": "0",
+    "ALERT_WEBHOOK_URL": "ftp://alerts.example",
+    "ALERT_WHATSAPP": "+4915112345678",
+    "CANARY_MINUTES": "0.5",
+    "CANARY_URL": "ftp://desk.example",
+    "CANARY_PING_URL": "ftp://guard.example",
 }
 TAKES_ANY_TEXT = {"WEB_HOST", "WHATSAPP_APP_SECRETS", "WHATSAPP_VERIFY_TOKEN", "OLLAMA_MODEL", "OLLAMA_EMBED_MODEL", "METRICS_TOKEN", "TRANSCRIPTION_MODEL",
                   "TRANSCRIPTION_TOKEN", "WHISPER_MODEL"}  # fmt: skip
@@ -237,6 +242,8 @@ SECRETS = {
     "METRICS_TOKEN": "opensesame",
     "TRANSCRIPTION_TOKEN": "opensesame",
     "SENTRY_DSN": "https://opensesame@sentry.example/1",
+    "ALERT_WEBHOOK_URL": "https://alerts.example/?key=opensesame",
+    "CANARY_PING_URL": "https://guard.example/opensesame",
 }
 
 
@@ -307,6 +314,13 @@ def test_a_derived_secret_is_the_same_as_long_as_the_key_is(load):
     settings, other = load(SECRET_KEY="k" * 32), load(SECRET_KEY="l" * 32)
     assert settings.derived_secret("a") == load(SECRET_KEY="k" * 32).derived_secret("a")
     assert len({settings.derived_secret("a"), settings.derived_secret("b"), other.derived_secret("a")}) == 3
+
+
+def test_who_is_told_by_whatsapp_is_a_phone_a_template_and_a_number_if_wanted(load):
+    assert load(ALERT_WHATSAPP="+4915112345678  house_alert/pt_BR").alert_whatsapp == "4915112345678 house_alert/pt_BR"
+    assert load(ALERT_WHATSAPP="4915112345678 house_alert/en 10654").alert_whatsapp.split()[2] == "10654"
+    for wrong in ("house_alert/en", "491511 house_alert/en", "4915112345678 house_alert", "4915112345678 a/en 1 2"):
+        assert refusal(load, ALERT_WHATSAPP=wrong).key == "ALERT_WHATSAPP"
 
 
 def test_a_verify_token_is_made_when_none_is_set(load):

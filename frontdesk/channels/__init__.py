@@ -13,6 +13,7 @@ KINDS = {
     "cloud": "frontdesk.channels.cloud:CloudChannel",
     "wati": "frontdesk.channels.wati:WatiChannel",
     "widget": "frontdesk.channels.widget:WidgetChannel",
+    "canary": "frontdesk.channels.canary:CanaryChannel",
 }
 
 

@@ -40,6 +40,7 @@ class Context:
     channel: Callable[[str], channels.Channel]
     ollama: Ollama
     now: Callable[[], float] = time.time
+    began: float = field(default_factory=time.monotonic)
     stopping: threading.Event = field(default_factory=threading.Event)
     busy_seconds: float = database.BUSY_SECONDS
     # Of a worker that asks the model: its name among the others, what its Ollama servers have, and which model's turn it is.

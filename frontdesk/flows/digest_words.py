@@ -117,29 +117,16 @@ def check(template: Template) -> None:
 def filled(template: Template, digest: Digest, business: str) -> template_parts.Filled:
     """Shortened until WhatsApp takes it. Raises BadTemplate, template_parts.BadVariable."""
     check(template)
-    values = _values([slot.name for slot in template_parts.slots(template)], _parts(digest, business))
-    for _ in range(len(values) + 3):
-        over = len(template_parts.preview(template, values).body) - template_parts.LONGEST_BODY
-        if over <= 0:
-            break
-        longest = max(values, key=lambda name: len(values[name]))
-        values[longest] = values[longest][: max(1, len(values[longest]) - over - 2)].rstrip() + "…"
-    return template_parts.fill(template, values)
+    return template_parts.fill_shortened(template, _values([slot.name for slot in template_parts.slots(template)], _parts(digest, business)))
 
 
 def _parts(digest: Digest, business: str) -> dict[str, str]:
-    """No line breaks, no tabs, no runs of spaces, nothing empty: WhatsApp refuses them in variables."""
     told = " ".join(f"• {line}" for line in digest.lines) or digest.remark or "–"
     parts = {
         "day": digest_days.in_words(digest.day), "numbers": numbers(digest.numbers), "summary": told, "open": waiting(digest), "business": business,
     }  # fmt: skip
     parts["digest"] = f"{parts['numbers']}. {told} {parts['open']}"
-    return {name: " ".join(_visible(value).split()) or "–" for name, value in parts.items()}
-
-
-def _visible(text: str) -> str:
-    text = text.encode("utf-8", "replace").decode()
-    return "".join(letter if letter.isprintable() or letter.isspace() else " " for letter in text)
+    return {name: template_parts.one_line(value) for name, value in parts.items()}
 
 
 def _values(names: list[str], parts: dict[str, str]) -> dict[str, str]:

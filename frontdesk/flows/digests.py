@@ -8,17 +8,15 @@ import logging
 import sqlite3
 from collections.abc import Iterator
 
-from frontdesk.channels import Person
 from frontdesk.errors import FrontdeskError
-from frontdesk.flows import digest_days, digest_words, document_prompts, outgoing
+from frontdesk.flows import digest_days, digest_words, document_prompts, outgoing, telling_owner
 from frontdesk.flows.context import Context
 from frontdesk.flows.digest_days import Day
 from frontdesk.flows.outgoing import CannotSend, Outgoing
-from frontdesk.store import clients, contacts, conversations, digest_counts, digests, documents, listing, models, numbers, templates
+from frontdesk.store import clients, conversations, digest_counts, digests, documents, models, numbers
 from frontdesk.store.database import savepoint, transaction
 from frontdesk.store.digests import Digest, Wish
 from frontdesk.store.documents import NewTask, Task
-from frontdesk.store.templates import Template
 
 log = logging.getLogger(__name__)
 
@@ -154,10 +152,15 @@ def _send(context: Context, db: sqlite3.Connection, digest: Digest, wish: Wish) 
     """The conversation to ring for; None where it could not be sent, which the digest then says. Inside a transaction."""
     try:
         with savepoint(db):
-            number_id, template = _template(db, wish)
+            known = numbers.of_client(db, wish.client_id)
+            found = telling_owner.number_with_template(db, known, wish.template, wish.language)
+            if found is None:
+                where = "on the accounts of this client's numbers"
+                raise CannotSend("unknown_template", f"There is no template {wish.template} in {wish.language} {where}.")
+            number, template = found
             business = clients.as_stored(db, wish.client_id)["name"]
             content = digest_words.filled(template, digest, business).content
-            conversation_id = _conversation(context, db, wish, number_id)
+            conversation_id = telling_owner.conversation(context, db, number, wish.phone)
             message_id = outgoing.queue(context, db, conversations.get(db, conversation_id), Outgoing(content), purpose=KIND)
             if not digests.sent_as(db, digest, message_id):
                 raise CannotSend("wrong_state", "Somebody has sent it meanwhile.")
@@ -166,23 +169,6 @@ def _send(context: Context, db: sqlite3.Connection, digest: Digest, wish: Wish) 
         digests.refused(db, digest.id, str(error))
         return None
     return conversation_id
-
-
-def _template(db: sqlite3.Connection, wish: Wish) -> tuple[int, Template]:
-    """The number that it goes out from, one that is not stopped where there is such. Raises CannotSend."""
-    known = sorted(numbers.of_client(db, wish.client_id), key=lambda number: (number.stopped_at is not None, number.id))
-    for number in known:
-        if template := templates.find(db, number.account_id, wish.template, wish.language):
-            return number.id, template
-    raise CannotSend("unknown_template", f"There is no template {wish.template} in {wish.language} on the accounts of this client's numbers.")
-
-
-def _conversation(context: Context, db: sqlite3.Connection, wish: Wish, number_id: int) -> int:
-    known = listing.conversation_with(db, wish.phone, number_id=number_id, client_id=wish.client_id)
-    if known is not None:
-        return known
-    contact_id = contacts.resolve(db, wish.client_id, Person(phone=wish.phone), context.now())
-    return conversations.of(db, number_id, contact_id, context.now())
 
 
 def _ring(context: Context, conversation_id: int | None) -> None:

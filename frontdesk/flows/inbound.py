@@ -27,7 +27,7 @@ from frontdesk.flows import erased, opting_out, reach, receiving, sending, take_
 from frontdesk.flows.context import Context
 from frontdesk.flows.person_words import asks_for_person
 from frontdesk.queues import InboxEntry
-from frontdesk.store import clients, contacts, conversations, events, messages, numbers, opt_outs, widgets
+from frontdesk.store import canary, clients, contacts, conversations, events, messages, numbers, opt_outs, widgets
 from frontdesk.store.database import savepoint, transaction
 
 log = logging.getLogger(__name__)
@@ -155,6 +155,8 @@ def _number(db: sqlite3.Connection, channel: str, external_id: str | None) -> nu
     if address:
         number_id, _, key = address.partition(".")
         return numbers.at_address(db, kind, int(number_id), key)
+    if external_id == canary.EXTERNAL_ID and kind == "cloud":  # no number of Meta's: they are digits
+        kind = canary.CHANNEL
     return numbers.find(db, kind, external_id) if external_id else None
 
 

@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from frontdesk import histogram, queues
 from frontdesk.flows import backup, mends
 from frontdesk.flows.context import Context
-from frontdesk.store import counters, documents
+from frontdesk.store import canary, counters, documents
 from frontdesk.store.measures import DURATIONS
 
 log = logging.getLogger(__name__)
@@ -100,6 +100,10 @@ def _database(context: Context, now: float) -> Iterator:
     yield _gauges("numbers", "Numbers.", "state", {"working": standing.numbers - standing.numbers_stopped, "stopped": standing.numbers_stopped})
     yield _gauge("documents", "Documents that the model is to work on, without those that are paused.", documents.open_count(context.db))
     yield _gauge("models_away", "Models that do not answer.", standing.models_away)
+    if context.settings.canary_minutes and (bird := canary.get(context.db)):
+        yield _gauge("canary_age_seconds", "How long ago the last canary came through.", now - bird.ok_at if bird.ok_at else float("inf"))
+        yield _gauge("canary_seconds", "How long it took from its webhook to its answer's send.", bird.seconds or 0)
+        yield _gauge("canary_failures", "Canaries since then that did not.", bird.failures)
     yield _gauges("model_tokens_per_second", "How fast a model lately wrote.", "model", standing.tokens_per_second)
 
 

@@ -2,12 +2,12 @@
 
 import logging
 
-from frontdesk.flows import audience, broadcasts, callbacks, digests, document_reading, document_work, documents, embedding, erasing, firing
+from frontdesk.flows import alerting, audience, broadcasts, callbacks, digests, document_reading, document_work, documents, embedding, erasing, firing
 from frontdesk.flows import forgetting, knowledge, media, model_hosts, question_groups, receiving, reindexing, replaying, replays, sending, suggest
 from frontdesk.flows import take_over, trying, waits
 from frontdesk.flows.context import Context
-from frontdesk.store import api_tokens, callbacks as callback_rows, clients, conversations, digests as digest_rows, login_links, measures, models
-from frontdesk.store import outbox, replays as replay_rows, schedules, suggestions, tries, user_sessions
+from frontdesk.store import alerts as alert_rows, api_tokens, callbacks as callback_rows, clients, conversations, digests as digest_rows, login_links
+from frontdesk.store import measures, models, outbox, replays as replay_rows, schedules, suggestions, tries, user_sessions
 from frontdesk.store.database import transaction
 
 log = logging.getLogger(__name__)
@@ -98,6 +98,7 @@ def clean(context: Context) -> None:
         suggestions.clean(db, now - suggest.KEPT_SECONDS)
         api_tokens.clean(db, now - KEY_KEPT_SECONDS)
         callback_rows.clean(db, now - CALLBACKS_KEPT_SECONDS)
+        alert_rows.clean(db, now - alerting.KEPT_SECONDS)
         measures.clean(db, now - MEASURES_KEPT_SECONDS)
         schedules.clean(db, now - FIRINGS_KEPT_SECONDS)
         digest_rows.clean(db, now - digests.KEPT_SECONDS)

@@ -169,6 +169,26 @@ def _check_lengths(heading: str, text: str, variables: dict[str, str]) -> None:
             raise BadVariable(f"variables.{name}", f"An address has {LONGEST_URL:,} characters at most.")
 
 
+# --- values that nobody typed -----------------------------------------------------------------------------------------------------------
+
+
+def one_line(value: str) -> str:
+    """No line breaks, no tabs, no runs of spaces, nothing empty: WhatsApp refuses them in variables."""
+    value = value.encode("utf-8", "replace").decode()
+    return " ".join("".join(letter if letter.isprintable() or letter.isspace() else " " for letter in value).split()) or "–"
+
+
+def fill_shortened(template: Template, values: dict[str, str]) -> Filled:
+    """The longest value is cut until WhatsApp takes the text. Raises BadVariable."""
+    for _ in range(len(values) + 3):
+        over = len(preview(template, values).body) - LONGEST_BODY
+        if over <= 0:
+            break
+        longest = max(values, key=lambda name: len(values[name]))
+        values[longest] = values[longest][: max(1, len(values[longest]) - over - 2)].rstrip() + "…"
+    return fill(template, values)
+
+
 # --- the Cloud API's components -------------------------------------------------------------------------------------------------------
 
 

@@ -36,6 +36,7 @@ class Presence:
 
     SECONDS = 15
     WORKERS, WORKER_SECONDS = "model-workers", 35
+    JUDGED, JUDGED_SECONDS = "alerts:judged", 120
 
     def __init__(self, connection: Connection):
         self.redis = connection
@@ -67,6 +68,13 @@ class Presence:
     def workers(self, now: float) -> list[WorkerHosts]:
         """Those that are here and ask a model, by name."""
         return sorted((worker for _, told_at, worker in self._told() if self._is_living(told_at, now)), key=lambda worker: worker.name)
+
+    def judged(self) -> None:
+        """Somebody looked whether anything needs a person."""
+        self.redis.set(self.JUDGED, 1, ex=self.JUDGED_SECONDS)
+
+    def is_judged(self) -> bool:
+        return bool(self.redis.exists(self.JUDGED))
 
     def _told(self) -> list[tuple[str, float, WorkerHosts]]:
         found = []

@@ -173,13 +173,16 @@ def as_stored(db: sqlite3.Connection, client_id: int) -> dict | None:
     return dict(row) if row else None
 
 
+CUSTOMERS = "id NOT IN (SELECT client_id FROM canary)"
+
+
 def all_of_them(db: sqlite3.Connection, settings: Settings) -> list[Client]:
-    ids = [row["id"] for row in db.execute("SELECT id FROM clients ORDER BY name")]
+    ids = [row["id"] for row in db.execute(f"SELECT id FROM clients WHERE {CUSTOMERS} ORDER BY name")]
     return [get(db, id_, settings) for id_ in ids]
 
 
 def names(db: sqlite3.Connection) -> list[tuple[int, str]]:
-    return [(row["id"], row["name"]) for row in db.execute("SELECT id, name FROM clients ORDER BY name")]
+    return [(row["id"], row["name"]) for row in db.execute(f"SELECT id, name FROM clients WHERE {CUSTOMERS} ORDER BY name")]
 
 
 OWN_MODEL = {"reply": "model"} | {kind: f"{kind}_model" for kind in ("summary", "classification", "extraction")}

@@ -96,6 +96,10 @@ def count(db: sqlite3.Connection) -> int:
     return db.execute(f"SELECT COUNT(*) FROM messages WHERE {DEAD}").fetchone()[0]
 
 
+def count_since(db: sqlite3.Connection, since: float) -> int:
+    return db.execute(f"SELECT COUNT(*) FROM messages WHERE {DEAD} AND failed_at >= ?", (since,)).fetchone()[0]
+
+
 def these(db: sqlite3.Connection, message_ids: Iterable[int]) -> list[DeadLetter]:
     """Those of them that nobody has settled, oldest first."""
     rows = db.execute(

@@ -39,7 +39,7 @@ def numbers(db: sqlite3.Connection, client_id: int, begin: float, end: float) ->
         f"""
         SELECT COUNT(DISTINCT CASE WHEN {_BY_CUSTOMER} THEN conversation_id END) AS conversations,
             COUNT(*) FILTER (WHERE {_BY_CUSTOMER}) AS received,
-            COUNT(*) FILTER (WHERE direction = 'out' AND sent_at IS NOT NULL AND COALESCE(purpose, '') NOT IN ('broadcast', 'digest')) AS sent,
+            COUNT(*) FILTER (WHERE direction = 'out' AND sent_at IS NOT NULL AND COALESCE(purpose, '') NOT IN ('broadcast', 'digest', 'alert')) AS sent,
             COUNT(*) FILTER (WHERE purpose = 'answer' AND waited_seconds IS NOT NULL AND sent_at IS NOT NULL) AS bot,
             COUNT(*) FILTER (WHERE purpose IN ('person', 'phone_app')) AS person,
             COUNT(*) FILTER (WHERE messages.state = 'failed') AS failed,
@@ -112,7 +112,7 @@ def _turns(db: sqlite3.Connection, conversation_id: int, given: dict) -> list[tu
         """
         SELECT direction = 'in' AS by_customer, text FROM messages
         WHERE conversation_id = :conversation_id AND id BETWEEN :first AND :last AND created_at >= :begin AND created_at < :end
-            AND text <> '' AND kind NOT IN ('reaction', 'system') AND COALESCE(purpose, '') NOT IN ('broadcast', 'digest')
+            AND text <> '' AND kind NOT IN ('reaction', 'system') AND COALESCE(purpose, '') NOT IN ('broadcast', 'digest', 'alert')
             AND state <> 'withdrawn' AND revoked_at IS NULL
         ORDER BY id LIMIT :limit
         """,

@@ -21,6 +21,7 @@ FILTERS = {
     "window": f"window_closes_at BETWEEN :now AND :now + {WINDOW_SOON_SECONDS} AND {_SOMEBODY_OWES}",
     "closed": "conversations.state = 'closed'",
 }
+NO_CANARY = "conversations.id NOT IN (SELECT one.id FROM conversations AS one JOIN canary ON canary.number_id = one.number_id)"
 COUNTED = ("unread", "waiting", "person", "mine", "human", "window")
 
 # Longest waiting first; everything else newest first.
@@ -75,7 +76,7 @@ def page(
 def _page(db: sqlite3.Connection, which: str, number_id: int | None, after: tuple[float, int] | None, given: dict) -> list[Item]:
     place = _OLDEST_FIRST.get(which, "last_message_at")
     sign, direction = (">", "ASC") if which in _OLDEST_FIRST else ("<", "DESC")
-    conditions = [FILTERS[which]]
+    conditions = [FILTERS[which], NO_CANARY]
     if number_id is not None:
         conditions.append("conversations.number_id = :number_id")
     if after:
@@ -104,7 +105,7 @@ def counts(db: sqlite3.Connection, *, now: float, user_id: int, client_id: int |
     given = {"now": now, "user_id": user_id, "client_id": client_id}
     of_client = "" if client_id is None else " AND number_id IN (SELECT id FROM numbers WHERE client_id = :client_id)"
     return {
-        which: db.execute(f"SELECT COUNT(*) FROM conversations WHERE {FILTERS[which]}{of_client}", given).fetchone()[0]
+        which: db.execute(f"SELECT COUNT(*) FROM conversations WHERE {FILTERS[which]} AND {NO_CANARY}{of_client}", given).fetchone()[0]
         for which in COUNTED
     }
 

@@ -1619,6 +1619,49 @@ def m033_tools(db: Database) -> None:
     )
 
 
+@migrations()
+def m034_alerts(db: Database) -> None:
+    """What needs a person. `since`: first seen; `told_at` NULL: not for long enough yet; `quiet_since`: not seen any more; `over_at`: all clear."""
+    _statements(
+        db,
+        """
+        CREATE TABLE alerts (
+            id INTEGER PRIMARY KEY,
+            condition TEXT NOT NULL,
+            words TEXT NOT NULL,
+            href TEXT,
+            since REAL NOT NULL,
+            told_at REAL,
+            quiet_since REAL,
+            over_at REAL
+        );
+        CREATE UNIQUE INDEX alerts_once ON alerts (condition) WHERE over_at IS NULL;
+        CREATE INDEX alerts_over ON alerts (condition, over_at)
+        """,
+    )
+
+
+@migrations()
+def m034b_canary(db: Database) -> None:
+    """The synthetic message's own client and number, and how it went. `mark`: of the one under way, NULL while there is none."""
+    _statements(
+        db,
+        """
+        CREATE TABLE canary (
+            only_one INTEGER PRIMARY KEY CHECK (only_one = 1),
+            client_id INTEGER NOT NULL REFERENCES clients,
+            number_id INTEGER NOT NULL REFERENCES numbers,
+            mark TEXT,
+            begun_at REAL NOT NULL DEFAULT 0,
+            ok_at REAL,
+            seconds REAL,
+            failures INTEGER NOT NULL DEFAULT 0,
+            words TEXT
+        )
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

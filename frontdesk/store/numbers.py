@@ -69,7 +69,8 @@ def tells(db: sqlite3.Connection, number_id: int, now: float) -> None:
 
 
 def all_of_them(db: sqlite3.Connection) -> list[Number]:
-    return [Number(*row) for row in db.execute("SELECT * FROM numbers ORDER BY id")]
+    """Of customers: not the canary's."""
+    return [Number(*row) for row in db.execute("SELECT * FROM numbers WHERE channel <> 'canary' ORDER BY id")]
 
 
 def of_channel(db: sqlite3.Connection, channel: str) -> list[Number]:

@@ -1,14 +1,20 @@
-"""What everybody at the desk must know at once, above every page: stopped numbers, a model that is away, broadcasts."""
+"""What everybody at the desk must know at once, above every page: what needs a person (flows/conditions.py), and broadcasts."""
 
+import time
 from dataclasses import dataclass
 
-from frontdesk.flows import document_work, model_hosts
+from frontdesk.flows import conditions
+from frontdesk.flows.conditions import Condition
 from frontdesk.flows.context import Context
-from frontdesk.queues import WorkerHosts
-from frontdesk.store import broadcasts, models, numbers
-from frontdesk.work_options import REPLY
+from frontdesk.queues import RedisError
+from frontdesk.store import alerts, broadcasts
+from frontdesk.store.alerts import Alert
 
 DONE_SHOWN_SECONDS = 3600
+
+# A process that just began leaves the others time to begin, too.
+JUDGES_BEGIN_SECONDS = 150
+SHOWN_ANYWAY = ("number ", "model ")  # at once, and as they are now
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +28,23 @@ class Banner:
 
 
 def banners(context: Context) -> list[Banner]:
-    return [*_stopped_numbers(context), *_models_away(context), *_broadcasts(context)]
+    stopped = [Banner("danger", each.words, each.href, "Mend it") for each in conditions.of_numbers(context)]
+    away = [Banner("warning", each.words) for each in conditions.of_models(context)]
+    return [*stopped, *away, *_alerts(context), *_broadcasts(context)]
 
 
-def _stopped_numbers(context: Context) -> list[Banner]:
-    return [
-        Banner(
-            "danger",
-            f"{number.display_phone or number.external_id} sends nothing: {number.stopped_reason}. Its messages wait.",
-            f"/numbers/{number.id}",
-            "Mend it",
-        )
-        for number in numbers.all_of_them(context.db)
-        if number.stopped_at is not None
-    ]
+def _alerts(context: Context) -> list[Banner]:
+    """What was told. While nobody judges, because the workers or the scheduler are gone themselves, it is judged here and now."""
+    try:
+        judged = context.presence.is_judged()
+        now = alerts.told(context.db) if judged or time.monotonic() - context.began < JUDGES_BEGIN_SECONDS else conditions.found(context)
+    except RedisError:
+        now = [conditions.redis_away()]
+    return [Banner("danger", each.words, each.href) for each in now if not _name(each).startswith(SHOWN_ANYWAY)]
+
+
+def _name(each: Alert | Condition) -> str:
+    return each.condition if isinstance(each, Alert) else each.name
 
 
 def _broadcasts(context: Context) -> list[Banner]:
@@ -46,21 +55,3 @@ def _broadcasts(context: Context) -> list[Banner]:
     ]
     done = broadcasts.done_since(context.db, context.now() - DONE_SHOWN_SECONDS)
     return paused + [Banner("success", f"The broadcast {one.name} is done.", f"/broadcasts/{one.public_id}") for one in done]
-
-
-def _models_away(context: Context) -> list[Banner]:
-    """Those that a server lacks, with the command that mends it; and servers whose model does not answer, and whether others do."""
-    lacking = model_hosts.missing(context, [pair for pairs in document_work.waiting(context) for pair in pairs])
-    told, living = {each.model for each in lacking}, model_hosts.workers(context)
-    found = [Banner("warning", each.words) for each in lacking]
-    for host in sorted({host for worker in living for host in worker.hosts.values()}) or [context.settings.ollama_host]:
-        for model, reason in models.away_now(context.db, host):
-            if model not in told:
-                found.append(Banner("warning", _words(context, host, model, reason, living)))
-    return found
-
-
-def _words(context: Context, host: str, model: str, reason: str, living: list[WorkerHosts]) -> str:
-    if any(worker.hosts[REPLY] != host and worker.serves(REPLY, model) for worker in living):
-        return f"The model {model} does not answer at {host} ({reason}). Another server answers meanwhile."
-    return f"The model {model} does not answer ({reason}). Messages are kept until it does."

@@ -9,7 +9,7 @@ from frontdesk import queues
 from frontdesk.flows import digest_days, hours, mends, model_hosts
 from frontdesk.flows.context import Context
 from frontdesk.histogram import Histogram, added, percentile
-from frontdesk.store import clients, dead_letters, digests, documents, inbox, measures, models, numbers
+from frontdesk.store import canary, clients, dead_letters, digests, documents, inbox, measures, models, numbers
 from frontdesk.store.measures import Counted
 from frontdesk.web import access
 from frontdesk.web.inbox import if_changed
@@ -92,6 +92,7 @@ def _now(context: Context, client_id: int | None) -> dict:
         "dead": dead_letters.count(db) + len(dead_letters.left_over(db)),
         "stopped": sum(number.stopped_at is not None for number in numbers.all_of_them(db)),
         "documents": documents.open_count(db),
+        "canary": canary.get(db) if context.settings.canary_minutes else None,
         "queues": _depths(context),
         "models": states,
         "hosts": model_hosts.standing(context),
