@@ -57,6 +57,7 @@ def make_api(context: Context) -> Flask:
     pages.register_error_handler(Exception, _own_error)
     pages.before_request(_name_request)
     pages.after_request(_tell_name)
+    pages.teardown_request(lambda _: logs.follow(None))
     return pages
 
 
