@@ -11,11 +11,12 @@ import pytest
 from frontdesk.channels.cloud import CloudChannel
 from frontdesk.channels.wati import WatiChannel
 from frontdesk.channels.widget import WidgetChannel
-from frontdesk.flows import choices, early, reply, suggest, trying
+from frontdesk.flows import asking, choices, early, reply, suggest, trying
 from frontdesk.ollama import Ollama
 from frontdesk.store import clients, conversations, suggestions, tool_calls, tools, tries, users
 from frontdesk.store.database import transaction
 from frontdesk.store.secrets import encrypt
+from frontdesk.store.messages import Turn
 from frontdesk.store.tools import Lookup
 from tests.standins.ollama_replies import Reply
 from tests.standins.shop import Answer, Shop
@@ -262,6 +263,17 @@ def test_a_model_that_cannot_use_tools_works_without(context, model, shop):  # n
     assert outbound(context) == ["Hello."] and not model.chats[0]["body"].get("tools")
 
 
+def test_who_reads_along_never_sees_a_call(context, model, shop):  # noqa: F811
+    lookup(context, shop)
+    client = clients.get(context.db, 1, context.settings)
+    model.enqueue('{"name": "order_status", "parameters": {"number": "7"}}', "It comes on Friday.")
+    heard = []
+    asked = asking.ask(
+        context, client, [Turn(1, "in", "Where?")], 1, watch=lambda: None, now=context.now(), hearing={"heard": heard.append}
+    )
+    assert asked.text == heard[-1] == "It comes on Friday." and not any("order_status" in text for text in heard)
+
+
 # --- what has effects ----------------------------------------------------------------------------------------------------------------
 
 
@@ -424,3 +436,4 @@ def test_of_a_client_that_answers_only_from_its_documents_a_tool_is_something_to
     customer_writes(context, "Which colour is the sky?")
     answer(context)
     assert outbound(context)[1:] == ["Somebody will tell you."]
+    assert [row["cause"] for row in rows(context.db, "SELECT cause FROM questions")] == ["declined"]

@@ -99,6 +99,6 @@ def _asked(
         text, _ = grounding.said(client, ground, completion.text) if completion.text else ("", None)
         return Asked(messages, completion, shown, "" if must_not else text, None, used, had_tools)
     if must_not and not tools.grounded(used):
-        return Asked(messages, completion, shown, client.unknown_text, grounding.NO_PASSAGE, Used(used.calls), had_tools)
+        return Asked(messages, completion, shown, client.unknown_text, grounding.DECLINED, Used(used.calls), had_tools)
     text, gap = grounding.said(client, ground, completion.text, grounded=tools.grounded(used))
     return Asked(messages, completion, shown, text, gap, Used(used.calls) if gap and text == client.unknown_text else used, had_tools)

@@ -129,11 +129,18 @@ def chat(
     if kit is None:
         return context.ollama.chat(messages, options, watch=watch, **(hearing or {})), Used()
     try:
-        return _Talk(kit, messages, options, watch, hearing or {}).held()
+        return _Talk(kit, messages, options, watch, _without_calls(hearing or {})).held()
     except ModelRefused as error:
         if "support tools" not in str(error):
             raise
         return context.ollama.chat(messages, options, watch=watch, **(hearing or {})), Used()
+
+
+def _without_calls(hearing: dict) -> dict:
+    """Who reads along is not shown what may become a call."""
+    if "heard" not in hearing:
+        return hearing
+    return {**hearing, "heard": lambda text: hearing["heard"]("" if text.lstrip().startswith(("{", "```")) else text)}
 
 
 @dataclass(slots=True)
