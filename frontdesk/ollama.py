@@ -75,8 +75,16 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """What the model wants called: `arguments` as it gave them, not looked at."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
-    """An answer, without thoughts and outer white space, never empty. Ollama leaves out counts it does not know: None.
+    """An answer, without thoughts and outer white space, empty only beside tool calls. Ollama leaves out counts it does not know: None.
 
     `load_seconds` is what making the model ready took; `done_reason` is "stop", or "length" when `num_predict` cut it.
     """
@@ -88,6 +96,7 @@ class Completion:
     prompt_seconds: float
     output_seconds: float
     done_reason: str
+    tool_calls: tuple[ToolCall, ...] = ()
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -116,7 +125,7 @@ class Ollama:
         self.load_timeout_seconds = load_timeout_seconds
         self.crash_pause_seconds = crash_pause_seconds
         self.trusted_seconds = trusted_seconds
-        self._sees: dict[str, tuple[bool, float]] = {}
+        self._can: dict[str, tuple[frozenset[str], float]] = {}
         self.last_model: str | None = None
         self._made_ready: dict[ModelOptions, float] = {}
         self._loop = Loop(self._client)
@@ -127,22 +136,26 @@ class Ollama:
         options: ModelOptions,
         *,
         schema: dict[str, Any] | None = None,
+        tools: Sequence[dict[str, Any]] = (),
         timeout_seconds: float | None = None,
         watch: Watch | None = None,
         watch_every_seconds: float = 0.25,
         heard: Callable[[str], None] | None = None,
     ) -> Completion:
-        """The model's answer to `messages` ({"role", "content"}, oldest first, at least one; "images", a list of bytes, where it can see).
+        """The model's answer to `messages` ({"role", "content"}, oldest first, at least one; "images", a list of bytes, where it can see;
+        "tool_calls" and "tool_name" of earlier calls).
 
         `watch` is called from one side thread, never twice at once, until this call ends. Whatever it raises stops the
         generation and comes out of here unchanged, also when the answer was complete meanwhile or failed.
         `heard` is given all that was written so far, from another thread, after each piece: it must be quick. A retry begins anew.
         `schema`: a JSON schema that the answer is held to, as far as the server can; the caller must check it all the same.
+        `tools`: what the model may call ({"type": "function", "function": …}), where it can (`can_use_tools`).
         Raises the Model… errors.
         """
         if not messages or not all(isinstance(m.get(key), str) for m in messages for key in ("role", "content")):
             raise ValueError("chat needs at least one message, each with a role and a content")
-        call = _Call(timeout_seconds or self.timeout_seconds, self.load_timeout_seconds, options.model, messages, schema=schema, heard=heard)
+        seconds = timeout_seconds or self.timeout_seconds
+        call = _Call(seconds, self.load_timeout_seconds, options.model, messages, schema=schema, heard=heard, tools=tools)
         return self._loop.run(self._answer(options, call), watch, watch_every_seconds)
 
     def warm_up(self, options: ModelOptions) -> None:
@@ -189,11 +202,19 @@ class Ollama:
             return None
 
     def can_see(self, model: str) -> bool:
-        """Whether the model takes pictures. Remembered for a while: only pulling the model anew changes it. Raises the Model… errors."""
-        known, asked_at = self._sees.get(model, (False, float("-inf")))
+        """Whether the model takes pictures. Raises the Model… errors."""
+        return "vision" in self._capabilities(model)
+
+    def can_use_tools(self, model: str) -> bool:
+        """Raises the Model… errors."""
+        return "tools" in self._capabilities(model)
+
+    def _capabilities(self, model: str) -> frozenset[str]:
+        """Remembered for a while: only pulling the model anew changes them."""
+        known, asked_at = self._can.get(model, (frozenset(), float("-inf")))
         if time.monotonic() - asked_at > REMEMBERED_SECONDS:
-            known = "vision" in (self._ask(lambda client: client.show(model), model).capabilities or [])
-            self._sees[model] = known, time.monotonic()
+            known = frozenset(self._ask(lambda client: client.show(model), model).capabilities or [])
+            self._can[model] = known, time.monotonic()
         return known
 
     def model_names(self) -> list[str]:
@@ -360,6 +381,7 @@ class _Call:
     may_retry: bool = True
     schema: dict[str, Any] | None = None
     heard: Callable[[str], None] | None = None
+    tools: Sequence[dict[str, Any]] = ()
 
     @contextlib.asynccontextmanager
     async def charged(
@@ -377,12 +399,13 @@ class _Call:
 
 
 async def _stream(client, call: _Call, options: ModelOptions, load_seconds: float) -> Completion:
-    words, last = [], None
+    words, calls, last = [], [], None
     messages = [_sendable(message) for message in call.messages]
-    parts = await client.chat(messages=messages, stream=True, format=call.schema, **options.request())
+    parts = await client.chat(messages=messages, stream=True, format=call.schema, tools=call.tools or None, **options.request())
     async with contextlib.aclosing(parts):
         async for part in parts:
             words.append(part.message.content or "")
+            calls += [ToolCall(one.function.name, dict(one.function.arguments)) for one in (part.message.tool_calls if call.tools else None) or ()]
             if call.heard and words[-1]:
                 call.heard(_spoken("".join(words)))
             if part.done:
@@ -392,7 +415,7 @@ async def _stream(client, call: _Call, options: ModelOptions, load_seconds: floa
     if last is None:  # a model that repeats itself is ended like this too
         raise _Failed(ModelInterrupted("the answer ended without its last line"), again=True)
     text = _spoken("".join(words))
-    if not any(character.isprintable() and not character.isspace() for character in text):
+    if not calls and not any(character.isprintable() and not character.isspace() for character in text):
         raise _Failed(ModelSilent(f"{options.model} answered nothing ({last.done_reason})"), again=True)
     return Completion(
         text=text,
@@ -402,6 +425,7 @@ async def _stream(client, call: _Call, options: ModelOptions, load_seconds: floa
         prompt_seconds=(last.prompt_eval_duration or 0) / 1e9,
         output_seconds=(last.eval_duration or 0) / 1e9,
         done_reason=last.done_reason or "",
+        tool_calls=tuple(calls),
     )
 
 

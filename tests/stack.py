@@ -256,9 +256,9 @@ class Simulator:
     def calls(self) -> list[dict]:
         return self._call("GET", "calls?after=0")["calls"]
 
-    def webhooks(self) -> list[dict]:
-        """Every attempt to deliver a webhook: kind, status, ms."""
-        return self._call("GET", "webhooks?after=0")["webhooks"]
+    def webhooks(self, after: int = 0) -> list[dict]:
+        """Every attempt to deliver a webhook since this `seq`: kind, status, ms."""
+        return self._call("GET", f"webhooks?after={after}")["webhooks"]
 
     def pending(self) -> int:
         """Webhooks and statuses still to be acknowledged."""

@@ -317,10 +317,29 @@ def test_thinking_may_eat_the_whole_budget(local, standin):
     assert lines[-1]["done_reason"] == "length"
 
 
-def test_tool_calls_have_objects_for_arguments(local, standin):
-    call = {"id": "call_1", "function": {"index": 0, "name": "book", "arguments": {"day": "Friday"}}}
-    standin.enqueue(Reply("", tool_calls=(call,)))
-    assert lines_of(local.chat())[-1]["message"]["tool_calls"] == [call]
+def test_tool_calls_come_each_in_a_line_before_the_last_with_objects_for_arguments(local, standin):
+    calls = tuple({"function": {"name": "book", "arguments": {"day": day}}} for day in ("Friday", "Sunday"))
+    standin.enqueue(Reply("Let me see.", tool_calls=calls))
+    *lines, last = lines_of(local.chat(tools=[{"type": "function", "function": {"name": "book", "parameters": {"type": "object"}}}]))
+    told = [call for line in lines for call in line["message"].get("tool_calls", [])]
+    assert [call["function"] for call in told] == [
+        {"index": 0, "name": "book", "arguments": {"day": "Friday"}},
+        {"index": 1, "name": "book", "arguments": {"day": "Sunday"}},
+    ]
+    assert all(call["id"].startswith("call_") for call in told)
+    assert last["done"] and "tool_calls" not in last["message"]
+    standin.enqueue(Reply(tool_calls=calls[:1]))
+    whole = local.chat(stream=False).json()["message"]
+    assert whole["content"] == "" and whole["tool_calls"][0]["function"]["arguments"] == {"day": "Friday"}
+
+
+def test_a_model_without_tools_says_so_and_refuses_them(standin):
+    standin.behaviour.models.append("gemma3:1b")
+    local = Server(standin.url, "gemma3:1b", None)
+    assert "tools" not in local.post("/api/show", model="gemma3:1b").json()["capabilities"]
+    refused = local.chat(tools=[{"type": "function", "function": {"name": "book"}}])
+    assert refused.status_code == 400 and refused.json()["error"].endswith("does not support tools")
+    assert local.chat().status_code == 200
 
 
 # --- 12: one at a time -----------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ from frontdesk.channels.multipart import FileForm
 IDLE_SECONDS = 4.0
 POOL_SIZE = 160  # connections kept for each host: the threads of the bulk worker
 CONNECT_SECONDS = 5.0
+MOST_PREPARED = 100  # addresses of numbers; WATI has one for each message, and these are forgotten together
 HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}  # identity: so that ANSWER_BYTES bounds memory as well
 ANSWER_BYTES = 256 * 1024  # an answer of Meta's is under 2 kB
 
@@ -69,6 +70,7 @@ class Wire:
         self._timeout_seconds = timeout_seconds
         self._session, self._owner = _session(), os.getpid()
         self._known: dict[tuple[str, str], dict[str, Any]] = {}
+        self._prepared: dict[tuple[str, str, str], requests.PreparedRequest] = {}
 
     def post(self, url: str, body: bytes, token: str) -> Answer:
         """One request, sent once. Raises NotSent or NoAnswer, with no part of the request in their words."""
@@ -87,9 +89,8 @@ class Wire:
     ) -> Answer:
         try:
             session = self._own_session()
-            request = requests.Request(method, url, data=body, headers=headers, auth=Bearer(token))
             response = session.send(
-                session.prepare_request(request),
+                self._request(session, method, url, body, headers, token),
                 timeout=(min(CONNECT_SECONDS, timeout_seconds), timeout_seconds),
                 allow_redirects=False,
                 **self._surroundings(session, url),
@@ -99,9 +100,27 @@ class Wire:
         with response:
             return _read(response, time.monotonic() + timeout_seconds)
 
+    def _request(
+        self, session: requests.Session, method: str, url: str, body: bytes | FileForm | None, headers: dict[str, str], token: str
+    ) -> requests.PreparedRequest:
+        """What is the same for every message to an address is prepared once: it costs a third of a call."""
+        if not isinstance(body, bytes):
+            return session.prepare_request(requests.Request(method, url, data=body, headers=headers, auth=Bearer(token)))
+        key = (method, url, token)
+        prepared = self._prepared.get(key)
+        if prepared is None:
+            prepared = session.prepare_request(requests.Request(method, url, data=b"", headers=headers, auth=Bearer(token)))
+            if len(self._prepared) >= MOST_PREPARED:
+                self._prepared.clear()
+            self._prepared[key] = prepared
+        request = prepared.copy()
+        request.body = body
+        request.headers["Content-Length"] = str(len(body))
+        return request
+
     def _own_session(self) -> requests.Session:
         if self._owner != os.getpid():
-            self._session, self._owner, self._known = _session(), os.getpid(), {}
+            self._session, self._owner, self._known, self._prepared = _session(), os.getpid(), {}, {}
         return self._session
 
     def _surroundings(self, session: requests.Session, url: str) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """What the model is asked for an answer, and what it says: one way for customers, agents' drafts, 'try it', replays and checks."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from frontdesk.errors import ContextExceeded, ModelError
-from frontdesk.flows import files_told, grounding, prompt
+from frontdesk.flows import files_told, grounding, prompt, tools
 from frontdesk.flows.context import Context
 from frontdesk.flows.model_away import model_options
 from frontdesk.ollama import Completion, ModelOptions
@@ -13,6 +13,7 @@ from frontdesk.store.clients import Client
 from frontdesk.store.conversations import Conversation
 from frontdesk.store.messages import Turn
 from frontdesk.store.seen import Shown
+from frontdesk.store.tool_calls import Used
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Asked:
 
     `completion` None: the model was not asked, for the client answers only from its documents and nothing in them fits.
     `gap`: why the documents did not give the answer, a word of grounding.py, where they did not.
+    `used`: the tools that were called, and what they want done with the answer; `had_tools`: the prompt had them besides its messages.
     """
 
     messages: list[dict[str, str]]
@@ -28,6 +30,8 @@ class Asked:
     shown: list[Shown]
     text: str
     gap: str | None
+    used: Used = Used()
+    had_tools: bool = False
 
     @property
     def seconds(self) -> float:
@@ -59,19 +63,22 @@ def ask(
     options = options or model_options(context, client.model, client.temperature)
     ratio = models.get(context.db, context.settings.ollama_host, options.model).characters_per_token
     ground = grounding.find(context, client, turns, waiting, watch=watch)
-    if grounding.must_not_ask(client, ground, hint):
+    kit = tools.kit(context, client, conversation, options, ratio)
+    must_not = grounding.must_not_ask(client, ground, hint)
+    if must_not and kit is None:
         return Asked([], None, [], client.unknown_text, grounding.NO_PASSAGE)
     rules = grounding.rules(client, ground, hint)
     burst = [turn.id for turn in turns[len(turns) - waiting :]]
     pictures = files_told.pictures(context, conversation, burst, options.model) if conversation else []
     share, blind = 1.0, False
+    room = replace(options, num_ctx=options.num_ctx - kit.tokens(options)) if kit else options
     while True:
-        shown = prompt.fitting(ground.shown, client, options, ratio, share)
-        told = files_told.told(context, conversation, turns, options, ratio, share, blind=blind) if conversation else turns
-        messages = prompt.messages(client, told, older, options, ratio, now, share, hint=hint, shown=shown, rules=rules)
+        shown = prompt.fitting(ground.shown, client, room, ratio, share)
+        told = files_told.told(context, conversation, turns, room, ratio, share, blind=blind) if conversation else turns
+        messages = prompt.messages(client, told, older, room, ratio, now, share, hint=hint, shown=shown, rules=rules)
         messages = files_told.with_pictures(messages, [] if blind else pictures)
         try:
-            completion = context.ollama.chat(messages, options, watch=watch, **(hearing or {}))
+            completion, used = tools.chat(context, kit, messages, options, watch=watch, hearing=hearing)
         except ContextExceeded:
             if share == 0.5:
                 raise
@@ -81,4 +88,17 @@ def ask(
                 raise
             blind = True
         else:
-            return Asked(messages, completion, shown, *grounding.said(client, ground, completion.text))
+            return _asked(client, ground, messages, completion, shown, used, must_not, kit is not None)
+
+
+def _asked(
+    client: Client, ground: grounding.Ground, messages: list, completion: Completion, shown: list[Shown], used: Used, must_not: bool, had_tools: bool
+) -> Asked:
+    """Of a client that answers only from its documents, what rests on neither them nor a tool is not said."""
+    if used.hand_over is not None:
+        text, _ = grounding.said(client, ground, completion.text) if completion.text else ("", None)
+        return Asked(messages, completion, shown, "" if must_not else text, None, used, had_tools)
+    if must_not and not tools.grounded(used):
+        return Asked(messages, completion, shown, client.unknown_text, grounding.NO_PASSAGE, Used(used.calls), had_tools)
+    text, gap = grounding.said(client, ground, completion.text, grounded=tools.grounded(used))
+    return Asked(messages, completion, shown, text, gap, Used(used.calls) if gap and text == client.unknown_text else used, had_tools)

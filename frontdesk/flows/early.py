@@ -58,5 +58,5 @@ def _put_aside_or_keep(work: Work, text: str) -> None:
     with transaction(context.db) as db:
         if not conversations.release(db, work.id, work.owner):
             return
-        drafts.put(db, work.id, [message.id for message in work.waiting], text, work.shown, context.now(), work.gap)
+        drafts.put(db, work.id, [message.id for message in work.waiting], text, work.shown, context.now(), work.gap, work.used)
     context.bells.keep_at({work.id: due_at})

@@ -66,13 +66,16 @@ def without_mark(words: str) -> str:
     return _BEGUN.sub("", _MARK.sub("", words)).rstrip()
 
 
-def said(client: Client, ground: Ground, words: str) -> tuple[str, str | None]:
-    """The answer as it goes out, and why the documents did not give it (None where they did, or nobody asked)."""
-    declined = bool(_MARK.search(words))
+def said(client: Client, ground: Ground, words: str, *, grounded: bool = False) -> tuple[str, str | None]:
+    """The answer as it goes out, and why the documents did not give it (None where they did, or nobody asked).
+
+    `grounded`: a tool gave it something to rest on.
+    """
+    declined, fits = bool(_MARK.search(words)), ground.fits or grounded
     text = whatsapp_text(_MARK.sub("", words)).strip()
     if not ground.question or not (ground.searched or client.knowledge_only):
         return text, None
-    gap = NO_PASSAGE if not ground.fits else DECLINED if declined else None
+    gap = NO_PASSAGE if not fits else DECLINED if declined else None
     if declined and (client.knowledge_only or not text):
-        return client.unknown_text, DECLINED if ground.fits else NO_PASSAGE
+        return client.unknown_text, DECLINED if fits else NO_PASSAGE
     return text, gap

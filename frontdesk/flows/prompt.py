@@ -53,7 +53,7 @@ MARKS = re.compile(
     re.IGNORECASE,
 )
 # In a passage also the marks that it stands in, the names of those who speak, and the word for having no answer (grounding.py).
-TAG = re.compile(r"\[+\s*unknown\s*\]+|</?\s*(passage|document|system|user|assistant)\b[^>\n]*>", re.IGNORECASE)
+TAG = re.compile(r"\[+\s*unknown\s*\]+|</?\s*(passage|document|result|system|user|assistant)\b[^>\n]*>", re.IGNORECASE)
 
 # Before anything is learnt of a model: low, so that the first prompts are rather too short than cut by Ollama.
 USUAL_CHARACTERS_PER_TOKEN = 2.5

@@ -172,7 +172,7 @@ class _Watch:
 def _keep(context: Context, item: Item, client: Client, asked: Asked, figures: dict, passed: bool | None) -> None:
     now = context.now()
     passages = [[each.place, each.text] for each in asked.shown]
-    rows.finish(context.db, item, asked.text, passages, figures, passed, now)
+    rows.finish(context.db, item, asked.text, passages, figures, passed, now, asked.used)
     if asked.completion:
         models.answered(context.db, context.settings.ollama_host, client.model, now)
 

@@ -11,8 +11,9 @@ import time
 import uuid
 
 from frontdesk import logs, queues
+from frontdesk.channels import Content
 from frontdesk.errors import ModelAway, ModelError, ModelMissing
-from frontdesk.flows import asking, files_told, grounding, model_hosts, prompt, questions, sources
+from frontdesk.flows import asking, choices, files_told, grounding, model_hosts, prompt, questions, sources, take_over
 from frontdesk.flows.asking import Asked
 from frontdesk.flows.context import Context
 from frontdesk.flows.model_away import (
@@ -26,7 +27,7 @@ from frontdesk.flows.model_away import (
 )
 from frontdesk.flows.splitting import split_to_fit
 from frontdesk.flows.watch import Cancelled, HandedBack, NewerMessage, Watch, Work, release, ring_for_the_rest
-from frontdesk.store import clients, conversations, drafts, messages, models, numbers, outbox, seen
+from frontdesk.store import clients, conversations, drafts, messages, models, numbers, outbox, seen, tool_calls
 from frontdesk.store.conversations import Conversation
 from frontdesk.store.database import transaction
 from frontdesk.store.messages import Turn
@@ -92,7 +93,7 @@ def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
         return
     draft = drafts.take(context.db, conversation_id, [message.id for message in work.waiting])
     if draft is not None:
-        work.shown, work.gap = draft.shown, draft.gap
+        work.shown, work.gap, work.used = draft.shown, draft.gap, draft.used
         keep(work, draft.text)
         return
     if not may_ask:
@@ -185,7 +186,7 @@ def ask(work: Work, watch_class: type[Watch] = Watch) -> Asked:
             context, work.client, turns, len(work.waiting), watch=watch.look, now=context.now(), older=older, options=work.options,
             hearing=watch.hearing(), conversation=work.conversation,
         )
-    work.shown, work.gap = asked.shown, asked.gap
+    work.shown, work.gap, work.used = asked.shown, asked.gap, asked.used
     return asked
 
 
@@ -201,29 +202,34 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
     now = context.now()
     channel = context.channel(numbers.get(db, work.conversation.number_id).channel)
     parts = split_to_fit(_apologise_if_late(work, text, now), channel.fits)
+    if work.used.hand_over is not None:
+        hand_over(work, parts)
+        return
     if not parts:
         try_again_or_ask_person(work, ModelError("the answer held nothing that can be sent"))
         return
     source = "" if work.gap else sources.line(db, work.client, text, _asked(work), work.shown)
     parts = sources.under(parts, source, channel.fits)
+    wanted = choices.contents(channel, parts, work.used.options, work.client.list_word) if work.used.options else [Content("text", part) for part in parts]
     with transaction(db):
         if not still_ours(work):
             return
         waited = max(0.0, now - (work.conversation.waiting_since or now) - model_seconds)
         queued = [
-            outbox.queue_text(
+            outbox.queue(
                 db,
                 work.id,
                 work.conversation.number_id,
-                part,
+                content,
                 purpose="answer",
                 now=now,
-                waited_seconds=waited if part is parts[0] else None,
+                waited_seconds=waited if content is wanted[0] else None,
                 model_seconds=model_seconds,
             )
-            for part in parts
+            for content in wanted
         ]
         seen.put(db, queued[0], work.shown)
+        tool_calls.put(db, queued[0], work.used.calls)
         seen.put_line(db, queued[-1], source)
         messages.mark_waiting_as(db, [message.id for message in work.waiting], "answered", queued[0])
         conversations.settle(db, work.id)
@@ -231,6 +237,21 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
         if work.gap:
             _write_down_gap(db, work, now)
     log.info("conversation %s is answered by message %s", work.id, queued[0])
+    context.queues.send([work.id])
+    ring_for_the_rest(work)
+
+
+def hand_over(work: Work, parts: list[str]) -> None:
+    """The model wants a person: what follows is what follows when the customer asks for one, after the model's own words."""
+    context = work.context
+    with transaction(context.db) as db:
+        if not still_ours(work):
+            return
+        queued = take_over.ask_for_person(context, db, work.id, work.client, first=parts)
+        for message_id in queued[:1]:
+            seen.put(db, message_id, work.shown)
+            tool_calls.put(db, message_id, work.used.calls)
+    log.info("conversation %s is handed over by the model", work.id)
     context.queues.send([work.id])
     ring_for_the_rest(work)
 
@@ -254,7 +275,7 @@ def learn(work: Work, asked: Asked) -> None:
     context, host, model = work.context, work.context.settings.ollama_host, work.options.model
     known, now = models.get(context.db, host, model), context.now()
     ratio = known.characters_per_token
-    if not any("images" in message for message in asked.messages):  # whose tokens no characters stand for
+    if not asked.had_tools and not any("images" in message for message in asked.messages):  # whose tokens no characters stand for
         ratio = prompt.learnt_ratio(asked.messages, completion.prompt_tokens, ratio)
     models.answered(context.db, host, model, now, ratio)
     if abs(now - known.updated_at) >= MEASURED_EVERY_SECONDS:

@@ -41,7 +41,7 @@ def write(context: Context, suggestion_id: int) -> None:
     if suggestion is None or suggestion.state != "wanted":
         return
     try:
-        text = _ask(context, suggestion)
+        asked = _ask(context, suggestion)
     except NothingToRestOn:
         suggestions.settle(context.db, suggestion_id, "failed", NOTHING_TO_REST_ON)
     except Stopping:
@@ -55,10 +55,10 @@ def write(context: Context, suggestion_id: int) -> None:
         log.exception("suggestion %s failed", suggestion_id)
         suggestions.settle(context.db, suggestion, "failed", "A fault in Frontdesk: its log says more.")
     else:
-        suggestions.settle(context.db, suggestion, "ready", text)
+        suggestions.settle(context.db, suggestion, "ready", asked.text, asked.used.as_json())
 
 
-def _ask(context: Context, suggestion: suggestions.Suggestion) -> str:
+def _ask(context: Context, suggestion: suggestions.Suggestion) -> asking.Asked:
     db = context.db
     conversation = conversations.get(db, suggestion.conversation_id)
     client = clients.get(db, numbers.get(db, conversation.number_id).client_id, context.settings)
@@ -75,4 +75,4 @@ def _ask(context: Context, suggestion: suggestions.Suggestion) -> str:
     )
     if asked.gap and client.knowledge_only and not suggestion.hint:
         raise NothingToRestOn
-    return asked.text
+    return asked

@@ -5,7 +5,7 @@ writing the bot's answer is broken (so that it cannot be kept), and what the bot
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from frontdesk.channels import Content
 from frontdesk.flows import live_answer, outgoing, questions, waits
@@ -148,22 +148,26 @@ def answered_on_phone(context: Context, db: sqlite3.Connection, conversation_id:
     _person_came(db, conversation_id)
 
 
-def ask_for_person(context: Context, db: sqlite3.Connection, conversation_id: int, client: Client) -> bool:
-    """The customer wants a person: the bot keeps still, and they hear when one will come. Inside the drain's transaction.
+def ask_for_person(
+    context: Context, db: sqlite3.Connection, conversation_id: int, client: Client, *, first: Sequence[str] = ()
+) -> list[int]:
+    """A person is wanted: the bot keeps still, and the customer hears when one will come. Inside a transaction.
 
-    True if something was queued. Asked again while a person has the conversation, nothing more is said.
+    `first`: words that go out before that. Returns the messages that were queued. Asked again while a person has the conversation,
+    nothing more is said.
     """
     conversation = conversations.get(db, conversation_id)
     conversations.need_person(db, conversation_id, ASKED, context.now())
     if conversation.state == "human":
-        return False
+        return []
     questions.person_stepped_in(db, client, conversation_id, context.now())
     take_from_bot(context, db, conversation_id, client, None)
     text = waits.person_text(context, client, numbers.get(db, conversation.number_id))
-    if not text or (conversation.window_closes_at or 0) <= context.now():
-        return False
-    outbox.queue_text(db, conversation_id, conversation.number_id, text, purpose="holding", now=context.now())
-    return True
+    if (conversation.window_closes_at or 0) <= context.now():
+        return []
+    return [
+        outbox.queue_text(db, conversation_id, conversation.number_id, each, purpose="holding", now=context.now()) for each in (*first, text) if each
+    ]
 
 
 def hand_back(context: Context, conversation_id: int, *, only_if_left: bool = False) -> bool:

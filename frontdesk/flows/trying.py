@@ -52,4 +52,4 @@ def write(context: Context, try_id: int) -> None:
         source = "" if gap else sources.line(context.db, client, asked.text, wanted.question, asked.shown)
         text = "\n\n".join(sources.under([asked.text], source))
         speed = asked.completion and asked.completion.tokens_per_second
-        tries.settle(context.db, try_id, "ready", text, took, speed, gap)
+        tries.settle(context.db, try_id, "ready", text, took, speed, gap, asked.used.as_json())

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from frontdesk.errors import SendError
 from frontdesk.flows import live_answer
 from frontdesk.flows.context import Context
-from frontdesk.flows.grounding import Ground
 from frontdesk.ollama import ModelOptions
 from frontdesk.store import conversations, messages, numbers
 from frontdesk.store.clients import Client
@@ -15,6 +14,7 @@ from frontdesk.store.conversations import Conversation
 from frontdesk.store.messages import Waiting
 from frontdesk.store.secrets import CannotDecrypt
 from frontdesk.store.seen import Shown
+from frontdesk.store.tool_calls import Used
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +45,9 @@ class Work:
     client: Client
     waiting: list[Waiting]
     options: ModelOptions
-    ground: Ground = field(default_factory=Ground)
     shown: list[Shown] = field(default_factory=list)  # the documents' passages that the model saw
     gap: str | None = None  # why the documents did not answer, where they did not
+    used: Used = Used()  # tools that were called, and what they want done with the answer
 
     @property
     def id(self) -> int:

@@ -46,6 +46,7 @@ class Client:
     sources_text: str = ""
     passage_when_away: bool = False
     passage_text: str = ""
+    list_word: str = "Choose"
 
 
 def get(db: sqlite3.Connection, client_id: int, settings: Settings) -> Client:
@@ -83,6 +84,7 @@ def get(db: sqlite3.Connection, client_id: int, settings: Settings) -> Client:
         sources_text=row["sources_text"],
         passage_when_away=bool(row["passage_when_away"]),
         passage_text=row["passage_text"],
+        list_word=row["list_word"],
     )
 
 
@@ -151,7 +153,7 @@ CHANGEABLE = (
     "patience_seconds", "answer_after_holding", "holding_text", "apology_text", "pause_hours", "person_words", "person_text",
     "away_text", "hours", "wait_threshold_seconds", "wait_text", "persona", "language", "region",
     "stop_text", "start_text", "knowledge_only", "unknown_text", "shows_sources", "sources_text", "passage_when_away", "passage_text",
-    "image_text", "voice_text",
+    "image_text", "voice_text", "list_word",
     "messages_keep_days", "closed_keep_days", "media_keep_days", "documents_keep_days",
     "summary_model", "classification_model", "extraction_model",
 )  # fmt: skip

@@ -130,11 +130,6 @@ def waiting(db: sqlite3.Connection, conversation_id: int) -> list[Waiting]:
     ]
 
 
-def anything_waiting_besides(db: sqlite3.Connection, conversation_id: int, ids: set[int]) -> bool:
-    rows = db.execute("SELECT id FROM messages WHERE conversation_id = ? AND state = 'waiting'", (conversation_id,))
-    return any(row["id"] not in ids for row in rows)
-
-
 def mark_waiting_as(db: sqlite3.Connection, ids: list[int], state: str, answered_by: int | None = None) -> None:
     """`state`: 'answered' (`answered_by` the first part of the bot's answer), or 'unanswered' where a person must."""
     db.executemany(

@@ -1565,6 +1565,61 @@ def m032_trace(db: Database) -> None:
 
 
 @migrations()
+def m033_tools(db: Database) -> None:
+    """What the model may call: switches for each client, lookups that the owner declares, and what was called for an answer."""
+    _statements(
+        db,
+        """
+        CREATE TABLE client_tools (
+            client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
+            name TEXT NOT NULL,
+            PRIMARY KEY (client_id, name)
+        ) WITHOUT ROWID;
+
+        CREATE TABLE lookups (
+            id INTEGER PRIMARY KEY,
+            client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
+            name TEXT NOT NULL,
+            description TEXT NOT NULL,
+            url TEXT NOT NULL,
+            -- JSON: a schema, and the headers by name
+            parameters TEXT NOT NULL,
+            headers TEXT NOT NULL DEFAULT '{}',
+            -- the header whose value is encrypted (store/secrets.py)
+            secret_header TEXT NOT NULL DEFAULT '',
+            secret TEXT,
+            timeout_seconds REAL NOT NULL,
+            -- JSON: the only hosts that it may ask
+            hosts TEXT NOT NULL,
+            is_on INTEGER NOT NULL DEFAULT 0,
+            changed_at REAL NOT NULL,
+            UNIQUE (client_id, name)
+        );
+
+        CREATE TABLE tool_calls (
+            message_id INTEGER NOT NULL REFERENCES messages ON DELETE CASCADE,
+            position INTEGER NOT NULL,
+            name TEXT NOT NULL,
+            arguments TEXT NOT NULL,
+            result TEXT NOT NULL,
+            outcome TEXT NOT NULL,
+            seconds REAL NOT NULL,
+            PRIMARY KEY (message_id, position)
+        ) WITHOUT ROWID;
+
+        -- JSON: store/tool_calls.py, Used
+        ALTER TABLE drafts ADD COLUMN tools TEXT NOT NULL DEFAULT '{}';
+        ALTER TABLE tries ADD COLUMN tools TEXT NOT NULL DEFAULT '{}';
+        ALTER TABLE suggestions ADD COLUMN tools TEXT NOT NULL DEFAULT '{}';
+        ALTER TABLE replay_items ADD COLUMN tools TEXT NOT NULL DEFAULT '{}';
+
+        -- what stands on the button that opens a list
+        ALTER TABLE clients ADD COLUMN list_word TEXT NOT NULL DEFAULT 'Choose'
+        """,
+    )
+
+
+@migrations()
 def m034_alerts(db: Database) -> None:
     """What needs a person. `since`: first seen; `told_at` NULL: not for long enough yet; `quiet_since`: not seen any more; `over_at`: all clear."""
     _statements(

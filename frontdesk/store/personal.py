@@ -91,6 +91,7 @@ RULES = [
     Rule("digests", OF_DAYS, "state = 'ready', task_id = NULL, lines = '[]', waiting = json_set(waiting, '$.first', json('[]')), " + LINES_GONE, exported=False),
     Rule("knowledge_sources", OF_MESSAGE, exported=False, later=True),
     Rule("knowledge_seen", OF_MESSAGE, exported=False, later=True),
+    Rule("tool_calls", OF_MESSAGE, later=True),
     Rule("received_files", OF_MESSAGE, later=True),
     Rule("messages", OF_CONVERSATION, later=True),
     Rule("conversations", OF_CONTACT, later=True),

@@ -9,6 +9,7 @@ from typing import Any
 
 from frontdesk.store.checks import Question
 from frontdesk.store.database import exact
+from frontdesk.store.tool_calls import Used, read
 
 UNFINISHED = ("queued", "working", "paused")
 MARKS = ("better", "worse", "same")
@@ -31,7 +32,9 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Of a turn `message_id` (its answer's first part), of a check `question`. `passages`: place and text of each. `figures`: what was compared."""
+    """Of a turn `message_id` (its answer's first part), of a check `question`. `passages`: place and text of each. `figures`: what was compared.
+    `tools`: what was called and would be done.
+    """
 
     id: int
     replay_id: int
@@ -49,11 +52,12 @@ class Item:
     passed: bool | None
     error: str | None
     mark: str | None
+    tools: Used
 
 
 _REPLAY = "SELECT id, client_id, kind, chosen, candidate, model, user_id, created_at, adopted_at FROM replays"
 _ITEM = """SELECT id, replay_id, position, message_id, question, state, claim_owner, attempts, failures, sequence, text, passages, figures,
-    passed, error, mark FROM replay_items"""
+    passed, error, mark, tools FROM replay_items"""
 
 
 def add(
@@ -109,6 +113,7 @@ def _item(row: sqlite3.Row) -> Item:
     values["question"] = Question.from_json(values["question"]) if values["question"] else None
     values["passages"] = json.loads(values["passages"] or "[]")
     values["figures"] = json.loads(values["figures"] or "{}")
+    values["tools"] = read(values["tools"])
     values["passed"] = None if values["passed"] is None else bool(values["passed"])
     return Item(**values)
 
@@ -213,29 +218,30 @@ def give_back(db: sqlite3.Connection, item_id: int, owner: str, due_at: float, *
 
 
 def finish(
-    db: sqlite3.Connection, item: Item, text: str, passages: list[list[str]], figures: dict[str, Any], passed: bool | None, now: float
+    db: sqlite3.Connection, item: Item, text: str, passages: list[list[str]], figures: dict[str, Any], passed: bool | None, now: float,
+    tools: Used = Used(),
 ) -> bool:
     return _end(
-        db, item, "done", now, text=exact(text), passages=json.dumps(passages), figures=json.dumps(figures), passed=passed
-    )
+        db, item, "done", now, text=exact(text), passages=json.dumps(passages), figures=json.dumps(figures), passed=passed, tools=tools.as_json()
+    )  # fmt: skip
 
 
 def fail(db: sqlite3.Connection, item: Item, error: str, now: float) -> bool:
     return _end(db, item, "failed", now, error=error)
 
 
-def _end(db, item: Item, state: str, now: float, *, text=None, passages=None, figures=None, passed=None, error=None) -> bool:
+def _end(db, item: Item, state: str, now: float, *, text=None, passages=None, figures=None, passed=None, error=None, tools="{}") -> bool:
     return (
         db.execute(
             f"""
             UPDATE replay_items SET state = :state, claim_owner = NULL, text = CAST(:text AS TEXT), passages = :passages, figures = :figures,
-                passed = :passed, error = :error, finished_at = :now,
+                passed = :passed, error = :error, tools = :tools, finished_at = :now,
                 sequence = (SELECT COALESCE(MAX(sequence), 0) + 1 FROM replay_items AS others WHERE others.replay_id = replay_items.replay_id)
             {_OURS}
             """,
             {
                 "id": item.id, "owner": item.claim_owner, "state": state, "text": text, "passages": passages, "figures": figures,
-                "passed": passed, "error": error, "now": now,
+                "passed": passed, "error": error, "tools": tools, "now": now,
             },
         ).rowcount
         == 1

@@ -15,6 +15,7 @@ class Suggestion:
     state: str
     text: str
     created_at: float
+    tools: str  # JSON: tool_calls.Used, of which nothing is done
 
 
 def add(db: sqlite3.Connection, conversation_id: int, user_id: int, hint: str, now: float) -> int:
@@ -29,11 +30,11 @@ def get(db: sqlite3.Connection, suggestion_id: int) -> Suggestion | None:
     return Suggestion(*row) if row else None
 
 
-def settle(db: sqlite3.Connection, suggestion: Suggestion, state: str, text: str) -> None:
+def settle(db: sqlite3.Connection, suggestion: Suggestion, state: str, text: str, tools: str = "{}") -> None:
     """Of this very suggestion: one that was erased has left its id to another."""
     db.execute(
-        "UPDATE suggestions SET state = ?, text = ? WHERE id = ? AND conversation_id = ? AND created_at = ? AND state = 'wanted'",
-        (state, text, suggestion.id, suggestion.conversation_id, suggestion.created_at),
+        "UPDATE suggestions SET state = ?, text = ?, tools = ? WHERE id = ? AND conversation_id = ? AND created_at = ? AND state = 'wanted'",
+        (state, text, tools, suggestion.id, suggestion.conversation_id, suggestion.created_at),
     )
 
 

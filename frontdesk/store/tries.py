@@ -21,6 +21,7 @@ class Try:
     tokens_per_second: float | None
     created_at: float
     gap: str | None
+    tools: str  # JSON: tool_calls.Used, of which nothing is done
 
 
 def add(
@@ -41,11 +42,11 @@ def get(db: sqlite3.Connection, try_id: int) -> Try | None:
 
 def settle(
     db: sqlite3.Connection, try_id: int, state: str, text: str, seconds: float | None = None, tokens_per_second: float | None = None,
-    gap: str | None = None,
+    gap: str | None = None, tools: str = "{}",
 ) -> None:  # fmt: skip
     db.execute(
-        "UPDATE tries SET state = ?, text = ?, seconds = ?, tokens_per_second = ?, gap = ? WHERE id = ? AND state = 'wanted'",
-        (state, text, seconds, tokens_per_second, gap, try_id),
+        "UPDATE tries SET state = ?, text = ?, seconds = ?, tokens_per_second = ?, gap = ?, tools = ? WHERE id = ? AND state = 'wanted'",
+        (state, text, seconds, tokens_per_second, gap, tools, try_id),
     )
 
 

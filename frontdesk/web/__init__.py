@@ -34,6 +34,7 @@ from frontdesk.web.schedules import schedule_pages
 from frontdesk.web.tags import tag_pages
 from frontdesk.web.templates import template_pages
 from frontdesk.web.thread import thread_pages
+from frontdesk.web.tools import tool_pages
 from frontdesk.web.users import user_pages
 from frontdesk.web.widget import widget_endpoints
 from frontdesk.web.widget_pages import widget_pages
@@ -56,6 +57,7 @@ PAGES = (
     knowledge_pages,
     replay_pages,
     check_pages,
+    tool_pages,
     question_pages,
     audience_pages,
     broadcast_pages,

@@ -7,7 +7,7 @@ from flask import Blueprint, abort, g, render_template, request
 
 from frontdesk.flows import model_hosts, trying
 from frontdesk.flows.context import Context
-from frontdesk.store import audit, clients, digests, numbers, tries
+from frontdesk.store import audit, clients, digests, numbers, tool_calls, tries
 from frontdesk.store.database import transaction
 from frontdesk.web import access, digest_form, opening_hours
 from frontdesk.web.forms import Form
@@ -193,7 +193,7 @@ def _try(context: Context, client_id: int, try_id: int) -> str:
     found = tries.get(context.db, try_id)
     if found is None or found.client_id != client_id:
         abort(404)
-    return render_template("desk/_try.html", tried=found, waited=context.now() - found.created_at)
+    return render_template("desk/_try.html", tried=found, used=tool_calls.read(found.tools), waited=context.now() - found.created_at)
 
 
 def _stored(context: Context, client_id: int) -> dict:

@@ -8,7 +8,7 @@ from frontdesk import queues
 from frontdesk.flows import live_answer, mends, receiving, suggest, take_over, waits
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend
-from frontdesk.store import canned, conversations, inbox, notes, numbers, received_files, seen, suggestions, thread, users, widgets
+from frontdesk.store import canned, conversations, inbox, notes, numbers, received_files, seen, suggestions, thread, tool_calls, users, widgets
 from frontdesk.store.conversations import Conversation
 from frontdesk.web import access, attachments
 from frontdesk.web.inbox import if_changed, list_values
@@ -162,10 +162,12 @@ def _lines(context: Context, conversation_id: int, lines: list[thread.Line], end
     first = lines[0].id if lines else 0
     has_older = bool(lines) and bool(thread.page(context.db, conversation_id, before=first, limit=1))
     begin = lines[0].created_at if has_older else 0
+    of_bot = [line.id for line in lines if line.purpose in ("answer", "holding")]
     noted = notes.between(context.db, conversation_id, begin, end)
     return {
         "entries": sorted([*lines, *noted], key=lambda entry: entry.created_at),
-        "seen": seen.of_several(context.db, [line.id for line in lines if line.purpose in ("answer", "holding")]),
+        "seen": seen.of_several(context.db, of_bot),
+        "called": tool_calls.of_several(context.db, of_bot),
         "first": first,
         "newest": lines[-1].id if lines else 0,
         "has_older": has_older,
@@ -209,4 +211,4 @@ def _suggestion(context: Context, conversation_id: int, suggestion_id: int):
     found = suggestions.get(context.db, suggestion_id)
     if found is None or found.conversation_id != conversation_id:
         abort(404)
-    return render_template("desk/_suggestion.html", suggestion=found, waited=context.now() - found.created_at)
+    return render_template("desk/_suggestion.html", suggestion=found, used=tool_calls.read(found.tools), waited=context.now() - found.created_at)

@@ -23,7 +23,7 @@ from tests.standins import ollama_endpoints as endpoints
 from tests.standins.ollama_endpoints import Entry, Refusal
 from tests.standins.ollama_generation import Generation, line_of
 from tests.standins.ollama_memory import LoadFailed, Memory
-from tests.standins.ollama_replies import Behaviour, Reply, can_chat, can_think, fitting, full_name
+from tests.standins.ollama_replies import Behaviour, Reply, can_chat, can_think, can_use_tools, fitting, full_name
 from tests.standins.ollama_wire import Connection, Exchange
 
 HISTORY_LENGTH = 5_000
@@ -222,6 +222,8 @@ class OllamaStandIn:
             raise Refusal(400, f'"{body["model"]}" does not support chat')
         if body.get("think") and not can_think(name):
             raise Refusal(400, f'"{body["model"]}" does not support thinking')
+        if body.get("tools") and not can_use_tools(name):
+            raise Refusal(400, f"registry.ollama.ai/library/{body['model']} does not support tools")
         if not body.get("messages"):
             await self._preload(exchange, name, body)
             return

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from tests.standins.ollama_generation import nanoseconds, without_zeros
-from tests.standins.ollama_replies import can_chat, can_see, can_think, dimensions_of, full_name, prompt_tokens_of, vector_of
+from tests.standins.ollama_replies import can_chat, can_see, can_think, can_use_tools, dimensions_of, full_name, prompt_tokens_of, vector_of
 from tests.standins.ollama_wire import Exchange, go_json
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ async def ps(standin: "OllamaStandIn", exchange: Exchange, entry: Entry) -> None
 async def show(standin: "OllamaStandIn", exchange: Exchange, entry: Entry) -> None:
     name = standin.installed(entry.body, "model '{}' not found")
     thinks, chats = can_think(name), can_chat(name)
-    capabilities = (["completion", "tools"] if chats else ["embedding"]) + (["thinking"] if thinks else []) + (["vision"] if can_see(name) else [])
+    capabilities = (["completion"] if chats else ["embedding"]) + (["tools"] if can_use_tools(name) else []) + (["thinking"] if thinks else []) + (["vision"] if can_see(name) else [])
     info = {"general.architecture": "llama", "llama.context_length": 131072, "llama.embedding_length": 768}
     exchange.answer_json(
         200,

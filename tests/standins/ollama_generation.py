@@ -44,6 +44,8 @@ class Generation:
         """The tokens as (field, token) and the done_reason, cut at num_predict unless the reply says how it is done."""
         reply, model = self.reply, self.body["model"]
         text, thinking = reply.text, reply.thinking
+        if text is None and reply.tool_calls:
+            text = ""
         if text is None:
             text = self.behaviour.texts.get(self.body["model"], self.behaviour.text)
         if text is None:
@@ -85,6 +87,7 @@ class Generation:
     async def _end_stream(self, unsent: list[bytes], last: dict[str, Any]) -> None:
         end = self.reply.end
         if end == "done":
+            unsent = [*unsent, *(f"{go_json(line)}\n".encode() for line in self._call_lines())]
             self.exchange.finish(*unsent, f"{go_json(last)}\n".encode())
             return
         if end == "error":
@@ -104,6 +107,8 @@ class Generation:
         if self.reply.end in ("cut", "reset", "stall"):
             await self._break_off()
             return
+        if calls := self._calls():
+            last["message"]["tool_calls"] = calls
         for key in ("content", "thinking"):
             if text := "".join(token for part, token in parts if part == key):
                 last["message"][key] = text
@@ -114,10 +119,23 @@ class Generation:
             await asyncio.sleep(FOR_EVER_SECONDS)
         self.exchange.cut(reset=self.reply.end == "reset")
 
+    def _calls(self) -> list[dict[str, Any]]:
+        """As the server's parser gives them: an id of its own, their place, and arguments as an object."""
+        return [
+            {"id": f"call_{number:08x}", "function": {"index": number, **call["function"]}} for number, call in enumerate(self.reply.tool_calls)
+        ]
+
+    def _call_lines(self) -> list[dict[str, Any]]:
+        """Whole, each as soon as the parser has it: before the last line, which is `done` and has none."""
+        lines = []
+        for call in self._calls():
+            line = line_of(self.body["model"], "")
+            line["message"]["tool_calls"] = [call]
+            lines.append(line)
+        return lines
+
     def _last_line(self, parts: list, done_reason: str, prompt_seconds: float, output_seconds: float) -> dict[str, Any]:
         line = line_of(self.body["model"], "")
-        if self.reply.tool_calls:
-            line["message"]["tool_calls"] = list(self.reply.tool_calls)
         metrics = {
             "total_duration": nanoseconds(self.load_seconds + prompt_seconds + output_seconds),
             "load_duration": nanoseconds(self.load_seconds),

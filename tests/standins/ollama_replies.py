@@ -20,6 +20,7 @@ class Reply:
     `end` is how it ends after `end_after_tokens` tokens (None: after the whole text): "done" (its last line), "error"
     (a line of `error`), "nothing" (a clean end without `done`), "cut" (FIN), "reset" (RST), "stall" (silence for ever).
     A `status` other than 200 answers `error` as JSON, or `html` as a proxy would, before any token.
+    `tool_calls` ([{"function": {"name", "arguments"}}]) come after the text, each in a line of its own; ids and indexes are added.
     `metrics` replaces fields of the last line; 0 omits one. `lines` replaces the whole stream, raw.
     """
 
@@ -137,6 +138,10 @@ def can_think(model: str) -> bool:
 
 def can_see(model: str) -> bool:
     return "vision" in model or model.startswith(("llava", "gemma3:4b"))
+
+
+def can_use_tools(model: str) -> bool:
+    return can_chat(model) and not model.startswith(("gemma3", "tinyllama"))
 
 
 def can_chat(model: str) -> bool:
