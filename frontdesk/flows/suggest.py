@@ -43,7 +43,7 @@ def write(context: Context, suggestion_id: int) -> None:
     try:
         asked = _ask(context, suggestion)
     except NothingToRestOn:
-        suggestions.settle(context.db, suggestion_id, "failed", NOTHING_TO_REST_ON)
+        suggestions.settle(context.db, suggestion, "failed", NOTHING_TO_REST_ON)
     except Stopping:
         context.queues.suggest(suggestion_id)
     except ModelError as error:
