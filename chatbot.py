@@ -12,7 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import webhook_address
+from frontdesk.flows import logging_in, webhook_address
 from frontdesk.flows.context import Context, make as make_context
 from frontdesk.settings import Settings
 from frontdesk.web import access, add_desk, assets, errors, webhook
@@ -65,6 +65,7 @@ def _add_webhook(app: Flask, settings: Settings, context: Context) -> None:
         context.queues,
         context.acknowledgements,
         settings.web_threads,
+        settings.trusted_proxies,
     )
     verify_token = settings.verify_token.encode()
 
@@ -73,8 +74,16 @@ def _add_webhook(app: Flask, settings: Settings, context: Context) -> None:
         """Meta's handshake: the token is ours, so the challenge goes back."""
         token = request.args.get("hub.verify_token", "").encode()
         if request.args.get("hub.mode") != "subscribe" or not hmac.compare_digest(token, verify_token):
-            return error_response(403, "wrong_verify_token", "The verify token is not the one of this installation.")
+            return _unverified(context)
         return Response(request.args.get("hub.challenge", ""), mimetype="text/plain")
+
+
+def _unverified(context: Context):
+    try:
+        logging_in.count_attempt(context, "handshake", request.remote_addr or "unknown")
+    except logging_in.TooManyAttempts:
+        return error_response(429, "too_many_requests", "Too many wrong verify tokens come from this address.")
+    return error_response(403, "wrong_verify_token", "The verify token is not the one of this installation.")
 
 
 def _add_health(app: Flask, connection) -> None:
@@ -106,6 +115,9 @@ def _add_pages(app: Flask, settings: Settings, context: Context) -> None:
     def keep_scripts_out(response: Response) -> Response:
         response.headers.setdefault("Content-Security-Policy", CONTENT_POLICY)
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("Referrer-Policy", "same-origin")
+        if request.is_secure:
+            response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
         return assets.finish(response, app.static_folder) if request.endpoint == "static" else response
 
 

@@ -36,6 +36,7 @@ class Recurring:
     queue: str = "high"
     every_seconds: float | None = None
     cron: str | None = None
+    once: bool = False  # never two in line, however long its worker is gone
 
     def next_after(self, now: float) -> float:
         if self.every_seconds:
@@ -54,10 +55,10 @@ def recurring(settings: Settings) -> list[Recurring]:
         # rings again for whatever is due and has no job: messages, sends, answers, schedules; hands conversations back to the bot
         Recurring("sweep", "jobs.sweep", every_seconds=settings.sweep_seconds),
         # tells what needs a person; on two workers, for one of them may be what is gone
-        Recurring("alerts", "jobs.judge_alerts", every_seconds=ALERTS_EVERY_SECONDS),
-        Recurring("alerts-beside", "jobs.judge_alerts", "bulk", every_seconds=ALERTS_EVERY_SECONDS),
+        Recurring("alerts", "jobs.judge_alerts", every_seconds=ALERTS_EVERY_SECONDS, once=True),
+        Recurring("alerts-beside", "jobs.judge_alerts", "bulk", every_seconds=ALERTS_EVERY_SECONDS, once=True),
         # sends the canary off when it is time, and sees whether it came through
-        *([Recurring("canary", "jobs.canary", "bulk", every_seconds=CANARY_EVERY_SECONDS)] if settings.canary_minutes else []),
+        *([Recurring("canary", "jobs.canary", "bulk", every_seconds=CANARY_EVERY_SECONDS, once=True)] if settings.canary_minutes else []),
         # reads the accounts' templates from Meta
         Recurring("templates", "jobs.refresh_templates", queue="bulk", every_seconds=TEMPLATES_EVERY_SECONDS),
         # takes away what is over: log-ins, links, idempotency keys, results and figures that are old
@@ -111,7 +112,7 @@ class Bellringer(Scheduler):
         entry = self.table.get(entry_id)
         try:
             if entry:
-                self.queues.put(entry.queue, entry.job, entry.name)
+                (self.queues.put_once if entry.once else self.queues.put)(entry.queue, entry.job, entry.name)
             else:
                 self._ring_bell(entry_id)
         except queues.RedisError:

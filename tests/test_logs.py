@@ -36,7 +36,8 @@ def test_in_production_a_line_is_one_json_object_with_the_trace():
 def test_in_development_a_line_is_for_people():
     with logs.about("1-0"):
         assert printed(logs.TextFormatter("high"), "message %s failed", 7) == "WARNING: message 7 failed  [1-0]"
-    assert printed(logs.TextFormatter("high"), "Hello") == "WARNING: Hello"
+    with logs.about(None):
+        assert printed(logs.TextFormatter("high"), "Hello") == "WARNING: Hello"
 
 
 def test_an_exception_is_a_field_of_its_line():

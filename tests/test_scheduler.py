@@ -1,5 +1,6 @@
 """What time starts: scheduler.py on a real Redis."""
 
+import dataclasses
 import time
 
 import pytest
@@ -24,6 +25,14 @@ def test_the_recurring_work_is_put_back_whenever_it_is_missing(ringer, redis, se
     ringer.enqueue_jobs()
     assert set(entries(redis)) == {"sweep", "alerts", "alerts-beside", "clean", "templates", "reindex"}
     assert entries(redis)["sweep"] - time.time() <= settings.sweep_seconds
+
+
+def test_of_what_is_judged_again_and_again_one_stands_in_line_while_its_worker_is_gone(redis, settings):
+    ringer = scheduler.Bellringer(redis, scheduler.recurring(dataclasses.replace(settings, canary_minutes=5)))
+    for _ in range(5):
+        redis.zadd(queues.Bells.ENTRIES, dict.fromkeys(("alerts", "alerts-beside", "canary"), time.time() - 0.01))
+        ringer.enqueue_jobs()
+    assert (queues.Queues(redis).depth("high"), queues.Queues(redis).depth("bulk")) == (1, 2)
 
 
 def test_a_bell_that_is_due_becomes_a_job_and_goes(ringer, redis):

@@ -85,9 +85,14 @@ def test_a_disabled_user_is_out_at_once_and_comes_back_when_enabled(app, db, own
 def test_a_new_role_counts_from_the_next_click_on(app, db, owner, agent):
     leo = users.find(db, "agent@example.com")
     owner.submit(f"/users/{leo.id}/role", role="owner")
-    assert agent.get("/users").status_code == 200
+    assert "must log in again" in owner.get("/users").text
+    assert agent.get("/users").location.startswith("/login"), "a cookie of an agent's never becomes an owner's"
+    again = log_in(app, "agent")
+    assert again.get("/users").status_code == 200
+    owner.submit(f"/users/{leo.id}/role", role="owner")
+    assert again.get("/users").status_code == 200, "who is an owner already stays logged in"
     owner.submit(f"/users/{leo.id}/role", role="agent")
-    assert agent.get("/users").status_code == 403
+    assert again.get("/users").status_code == 403
     assert owner.submit(f"/users/{leo.id}/role", role="king").status_code == 400
 
 

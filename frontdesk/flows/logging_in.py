@@ -32,7 +32,7 @@ class TooManyAttempts(FrontdeskError):
 
 
 def log_in(context: Context, *, email: str, password: str, address: str, user_agent: str) -> str:
-    """A new session's cookie. Raises TooManyAttempts, WrongCredentials, queues.RedisError."""
+    """A new session's cookie. Raises TooManyAttempts, WrongCredentials."""
     email = normal_email(email)
     wait_seconds = context.limits.count(*_rates(email, address))
     if wait_seconds > 0:
@@ -58,8 +58,8 @@ def begin_session(db: sqlite3.Connection, user_id: int, *, address: str, user_ag
 
 
 def count_attempt(context: Context, what: str, address: str) -> None:
-    """For guesses of another kind than log-ins. Raises TooManyAttempts, queues.RedisError."""
-    wait_seconds = context.limits.count(Rate(f"{what}:{_network(address)}", ADDRESS_INTERVAL_SECONDS, ADDRESS_BURST))
+    """For guesses of another kind than log-ins. Raises TooManyAttempts."""
+    wait_seconds = context.limits.count(Rate(f"{what}:{network(address)}", ADDRESS_INTERVAL_SECONDS, ADDRESS_BURST))
     if wait_seconds > 0:
         raise TooManyAttempts(wait_seconds)
 
@@ -89,15 +89,15 @@ def normal_email(email: str) -> str:
 
 def _rates(email: str, address: str) -> tuple[Rate, Rate]:
     return (
-        Rate(f"login:address:{_network(address)}", ADDRESS_INTERVAL_SECONDS, ADDRESS_BURST),
+        Rate(f"login:address:{network(address)}", ADDRESS_INTERVAL_SECONDS, ADDRESS_BURST),
         Rate(f"login:email:{digest(email)}", EMAIL_INTERVAL_SECONDS, EMAIL_BURST),
     )
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
     """One customer of a provider holds a whole /64 of IPv6."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return address
-    return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.version == 6 else address
+    return str(ipaddress.ipnetwork((parsed, 64), strict=False)) if parsed.version == 6 else address

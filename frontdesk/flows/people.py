@@ -16,8 +16,10 @@ class WrongPassword(FrontdeskError):
 
 
 def change_role(context: Context, user_id: int, role: str) -> None:
-    """Raises LastOwner."""
+    """Who becomes an owner logs in again: a cookie that somebody else holds of an agent's must not become an owner's. Raises LastOwner."""
     with transaction(context.db) as db:
+        if role == "owner" and users.get(db, user_id).role != "owner":
+            user_sessions.end_all(db, user_id)
         if role != "owner" and users.is_last_owner(db, user_id):
             raise LastOwner("the last owner stays an owner")
         users.set_role(db, user_id, role)

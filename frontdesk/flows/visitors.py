@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from frontdesk.flows.context import Context
-from frontdesk.queues import Rate, RedisError
+from frontdesk.queues import Rate
 from frontdesk.settings import Settings
 from frontdesk.store import numbers, widgets
 from frontdesk.store.numbers import Number
@@ -102,18 +102,15 @@ def _fits(allowed: str, origin: str) -> bool:
 
 
 def writes(context: Context, number: Number, visitor: str, address: str) -> float:
-    """0: it is counted. Else the seconds after which it may be tried again. Raises RedisError."""
+    """0: it is counted. Else the seconds after which it may be tried again."""
     return context.limits.count(
         Rate(f"widget:visitor:{visitor}", 3, 10), Rate(f"widget:from:{address}", 0.5, 60), Rate(f"widget:client:{number.client_id}", 0.05, 400)
     )
 
 
 def asks(context: Context, visitor: str, address: str) -> float:
-    """As `writes`, for everything that is no message: reading, 'typing…', 'read'. With Redis away what SQLite has can still be read."""
-    try:
-        return context.limits.count(Rate(f"widget:asks:{visitor}", 0.25, 120), Rate(f"widget:asks:{address}", 0.02, 1000))
-    except RedisError:
-        return 0.0
+    """As `writes`, for everything that is no message: reading, 'typing…', 'read'."""
+    return context.limits.count(Rate(f"widget:asks:{visitor}", 0.25, 120), Rate(f"widget:asks:{address}", 0.02, 1000))
 
 
 def begins(context: Context, address: str) -> float:

@@ -13,7 +13,7 @@ from frontdesk.queues.bells import Bells
 from frontdesk.queues.connection import Connection, RedisError, connect
 from frontdesk.queues.facts import RedisFacts, redis_facts, scheduler_alive, workers_alive
 from frontdesk.queues.inbox import Inbox, InboxEntry
-from frontdesk.queues.limits import Limits, Rate, jittered
+from frontdesk.queues.limits import Limits, OwnLimits, Rate, jittered
 from frontdesk.queues.live import Listener, Live
 from frontdesk.queues.load import Load, load
 from frontdesk.queues.presence import Presence, Server, WorkerHosts
@@ -35,6 +35,7 @@ __all__ = [
     "Listener",
     "Live",
     "Load",
+    "OwnLimits",
     "Presence",
     "Queues",
     "Rate",

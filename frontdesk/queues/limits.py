@@ -1,10 +1,12 @@
 """How fast things may happen: rates that every process shares through Redis."""
 
 import random
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from frontdesk.queues.connection import Connection, Script
+from frontdesk.queues.connection import Connection, RedisError, Script
 
 # GCRA, one key for each rate: it holds the time at which the rate is wholly free again. A value further ahead than the rate
 # allows was written before the clock was set back, and is not believed. A key after those of the rates holds everything up
@@ -67,6 +69,38 @@ class Rate:
     burst: float
 
 
+class OwnLimits:
+    """The same in this process alone: while Redis is away, and for strangers who are not worth asking it."""
+
+    MOST_NAMES = 10_000
+
+    def __init__(self):
+        self._free: dict[str, float] = {}
+        self._changing = threading.Lock()
+
+    def count(self, *rates: Rate) -> float:
+        """As Limits.count."""
+        now = time.monotonic()
+        with self._changing:
+            self._forget(now)
+            free = {rate.name: max(now, self._free.get(rate.name, now)) + rate.interval_seconds for rate in rates}
+            wait = max(free[rate.name] - now - rate.interval_seconds * rate.burst for rate in rates)
+            if wait > 0:
+                return wait
+            self._free |= free
+            return 0.0
+
+    def _forget(self, now: float) -> None:
+        if len(self._free) < self.MOST_NAMES:
+            return
+        self._free = {name: at for name, at in self._free.items() if at > now}
+        if len(self._free) >= self.MOST_NAMES:
+            self._free.clear()
+
+    def forgive(self, rate: Rate) -> None:
+        self._free.pop(rate.name, None)
+
+
 class Limits:
     """How often something may happen, shared by every process through Redis: sends of a number, attempts to log in."""
 
@@ -75,6 +109,7 @@ class Limits:
         self._take = Script(connection, _TAKE)
         self._reserve = Script(connection, _RESERVE)
         self._came_in = Script(connection, _CAME_IN)
+        self._own = OwnLimits()
 
     def take(self, number_id: int, contact_id: int, messages_per_second: float, patience_seconds: float = 0) -> float:
         """How many seconds a message of a number to one person has to wait.
@@ -103,8 +138,14 @@ class Limits:
         self._came_in([f"limit:{number_id}", f"limit:{number_id}:broadcast"], [1 / messages_per_second, count])
 
     def count(self, *rates: Rate) -> float:
-        """0: go, it is counted for every rate. Otherwise nothing is counted and it says how many seconds to wait."""
-        return self._count(rates, 0)
+        """0: go, it is counted for every rate. Otherwise nothing is counted and it says how many seconds to wait.
+
+        While Redis is away each process counts by itself: with two web processes twice as much goes.
+        """
+        try:
+            return self._count(rates, 0)
+        except RedisError:
+            return self._own.count(*rates)
 
     def _count(self, rates: Sequence[Rate], patience_seconds: float, *pause: str) -> float:
         numbers = [number for rate in rates for number in (rate.interval_seconds, rate.burst)]
@@ -113,7 +154,11 @@ class Limits:
 
     def forgive(self, rate: Rate) -> None:
         """What was counted for this rate is forgotten."""
-        self.redis.delete(f"limit:{rate.name}")
+        self._own.forgive(rate)
+        try:
+            self.redis.delete(f"limit:{rate.name}")
+        except RedisError:
+            return  # it is forgotten by itself
 
     def pause(self, number_id: int, seconds: float) -> None:
         """The provider said 'slower': nothing of this number goes out for so long."""

@@ -259,6 +259,11 @@ class Queues:
             at_front=at_front,
         )
 
+    def put_once(self, queue: str, job: str, carries: str) -> None:
+        """Unless one stands in line already."""
+        if not self._stands_in(queue, f"{carries}-"):
+            self.put(queue, job, carries)
+
     def refresh_templates(self) -> None:
         """A rejected campaign brings a webhook for each template: one reading serves those of the next seconds."""
         if self.redis.set(TEMPLATES_BELL, 1, nx=True, ex=TEMPLATES_BELL_SECONDS):

@@ -5,7 +5,7 @@ from flask import Blueprint, g, redirect, render_template, request, url_for
 from frontdesk.flows import links, logging_in, people
 from frontdesk.flows.context import Context
 from frontdesk.store import users
-from frontdesk.web import access
+from frontdesk.web import access, errors
 from frontdesk.web.forms import Form
 from frontdesk.web.pages import flash, span
 
@@ -49,7 +49,7 @@ def login_pages(context: Context) -> Blueprint:
     def open_link(token: str):
         link = links.usable(context.db, token, context.now())
         if link is None:
-            return _link_over()
+            return _link_over(context)
         return _link_page(context, link, Form(name="", email=link.email or ""))
 
     @pages.post("/first-run/<token>", endpoint="use_first_run")
@@ -57,7 +57,7 @@ def login_pages(context: Context) -> Blueprint:
     def use_link(token: str):
         link = links.usable(context.db, token, context.now())
         if link is None:
-            return _link_over()
+            return _link_over(context)
         form = Form(name="", email=link.email or "")
         if link.kind != "password":
             form.text("name", "Your name")
@@ -77,7 +77,7 @@ def login_pages(context: Context) -> Blueprint:
                 user_agent=request.user_agent.string,
             )
         except links.LinkOver:
-            return _link_over()
+            return _link_over(context)
         except links.EmailTaken:
             form.wrong("email", "There is a user with this e-mail already.")
             return _link_page(context, link, form), 422
@@ -112,5 +112,10 @@ def _link_page(context: Context, link: links.LoginLink, form: Form):
     return render_template("desk/link.html", link=link, user=user, form=form)
 
 
-def _link_over():
+def _link_over(context: Context):
+    """A good link is never refused: only what is none is counted."""
+    try:
+        logging_in.count_attempt(context, "link", g.address)
+    except logging_in.TooManyAttempts:
+        return errors.shown(429)
     return render_template("desk/link_over.html"), 404

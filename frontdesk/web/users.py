@@ -56,7 +56,8 @@ def user_pages(context: Context) -> Blueprint:
             abort(400)
         try:
             people.change_role(context, user_id, role)
-            flash(f"{user.name} is now an {role}.", "success")
+            again = ", and must log in again" if (role, user.role) == ("owner", "agent") else ""
+            flash(f"{user.name} is now an {role}{again}.", "success")
         except people.LastOwner:
             flash(f"{user.name} is the only owner who can log in. Make somebody else an owner first.", "danger")
         return see_other("users.all_users")

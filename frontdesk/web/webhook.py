@@ -18,9 +18,13 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.wsgi import get_input_stream
 
 from frontdesk.flows import webhook_address
-from frontdesk.queues import Acknowledgements, Inbox, Queues, RedisError
+from frontdesk.flows.logging_in import network
+from frontdesk.queues import Acknowledgements, Inbox, OwnLimits, Queues, Rate, RedisError
 
 log = logging.getLogger(__name__)
+
+# Of one address: so many a second that no secret of ours made, of which so many at once. What is signed is never refused for this.
+STRANGERS_INTERVAL_SECONDS, STRANGERS_BURST = 1, 60
 
 KEPT_THREADS = 2
 LONGEST_WAIT_SECONDS = 0.25  # in which the one who waits holds a thread that a webhook could have
@@ -41,6 +45,10 @@ class Refused(Exception):
         self.status, self.code, self.message = status, code, message
 
 
+class Unproven(Refused):
+    """No secret of ours made it: such are counted."""
+
+
 class WebhookDoor:
     """Takes POSTs to PATH and WATI_PATH; every other request goes on to `rest`, the Flask application.
 
@@ -56,7 +64,9 @@ class WebhookDoor:
         work: Queues,
         acknowledgements: Acknowledgements,
         threads: int,
+        trusted_proxies: int = 0,
     ):
+        self.trusted_proxies, self.strangers = trusted_proxies, OwnLimits()
         self.rest = rest
         self.acknowledgements = acknowledgements
         self.keys, self.address_key = [secret.encode() for secret in app_secrets], address_key
@@ -69,6 +79,8 @@ class WebhookDoor:
             return self.pass_on(environ, start_response)
         try:
             self.receive(environ, verify)
+        except Unproven as refused:
+            return _error(start_response, self.too_many(environ) or refused)
         except Refused as refused:
             return _error(start_response, refused)
         except Exception:
@@ -76,6 +88,15 @@ class WebhookDoor:
             message = "Something went wrong here; it was written to the log."
             return _error(start_response, Refused("500 Internal Server Error", "internal_error", message))
         return _answer(start_response, "200 OK", "text/plain; charset=utf-8", b"ok")
+
+    def too_many(self, environ: dict) -> Refused | None:
+        """Counted in this process alone: whoever knocks without a secret costs Redis nothing."""
+        told = [part.strip() for part in environ.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+        believed = self.trusted_proxies and len(told) >= self.trusted_proxies
+        address = told[-self.trusted_proxies] if believed else environ.get("REMOTE_ADDR", "unknown")
+        if not self.strangers.count(Rate(network(address), STRANGERS_INTERVAL_SECONDS, STRANGERS_BURST)):
+            return None
+        return Refused("429 Too Many Requests", "too_many_requests", "Too much that is not signed comes from this address.")
 
     def pass_on(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         if environ["PATH_INFO"] in PROBES:
@@ -99,17 +120,17 @@ class WebhookDoor:
     def signed(self, environ: dict) -> tuple[str, bytes]:
         signature = environ.get("HTTP_X_HUB_SIGNATURE_256", "")
         if not signature:
-            raise Refused("401 Unauthorized", "unsigned", "The header X-Hub-Signature-256 is missing.")
+            raise Unproven("401 Unauthorized", "unsigned", "The header X-Hub-Signature-256 is missing.")
         body = _body(environ)
         if not is_signed(body, signature, self.keys):
             message = "The signature was not made with an app secret known here."
-            raise Refused("403 Forbidden", "wrong_signature", message)
+            raise Unproven("403 Forbidden", "wrong_signature", message)
         return "cloud", body
 
     def addressed(self, environ: dict) -> tuple[str, bytes]:
         whose = webhook_address.proven(self.address_key, environ["PATH_INFO"].removeprefix(f"{WATI_PATH}/"))
         if whose is None:
-            raise Refused("403 Forbidden", "wrong_address", "No number here has this address: copy it from the number's page.")
+            raise Unproven("403 Forbidden", "wrong_address", "No number here has this address: copy it from the number's page.")
         return f"wati/{whose}", _body(environ)
 
     def with_passkey(self, environ: dict) -> tuple[str, bytes]:
@@ -118,7 +139,7 @@ class WebhookDoor:
         passkey = body.pop("passkey", None)
         whose = webhook_address.proven(self.address_key, passkey) if isinstance(passkey, str) else None
         if whose is None:
-            raise Refused("403 Forbidden", "wrong_passkey", "The passkey is no number's here: copy it from the number's page.")
+            raise Unproven("403 Forbidden", "wrong_passkey", "The passkey is no number's here: copy it from the number's page.")
         if not any(body.get(name) for name in ("whatsappMessageId", "id", "localMessageId")):
             body["id"] = f"passkey-{uuid.uuid4().hex}"
         return f"wati/{whose}", json.dumps(body).encode()

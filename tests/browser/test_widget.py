@@ -4,9 +4,11 @@ import re
 
 import pytest
 
-from frontdesk.store import widgets
-from tests.browser.conftest import in_list
-from tests.stack import wait_for
+pytest.importorskip("playwright.sync_api", reason="a browser is needed: tests/browser/run")
+
+from frontdesk.store import widgets  # noqa: E402
+from tests.browser.conftest import in_list  # noqa: E402
+from tests.stack import wait_for  # noqa: E402
 
 CHAT = "frontdesk-chat"
 

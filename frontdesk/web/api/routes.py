@@ -14,6 +14,7 @@ from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 from frontdesk import logs
 from frontdesk.flows.refusals import Refused
 from frontdesk.flows.context import Context
+from frontdesk.flows.logging_in import network
 from frontdesk.queues import Rate, RedisError
 from frontdesk.settings import ROOT
 from frontdesk.store import api_tokens, audit
@@ -27,6 +28,7 @@ from frontdesk.web.errors import error_response
 log = logging.getLogger(__name__)
 
 REQUESTS_A_MINUTE, BURST = 600, 100
+UNKNOWN_TOKENS = 1, 60  # of one address: the interval in seconds, and how many at once
 USED_EVERY_SECONDS = 60
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -57,6 +59,7 @@ def make_api(context: Context) -> Flask:
     pages.register_error_handler(Exception, _own_error)
     pages.before_request(_name_request)
     pages.after_request(_tell_name)
+    pages.teardown_request(lambda _: logs.follow(None))
     return pages
 
 
@@ -92,6 +95,10 @@ def _token(context: Context) -> ApiToken:
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     token = api_tokens.find(context.db, given.strip()) if scheme.lower() == "bearer" and given else None
     if token is None:
+        wait = context.limits.count(Rate(f"api:unknown:{network(request.remote_addr or 'unknown')}", *UNKNOWN_TOKENS))
+        if wait:
+            g.retry_after = wait
+            raise Refused(429, "too_many_requests", f"Too many requests without a good token come from this address; wait {wait:.1f} s.")
         raise Refused(401, "unauthorized", "Send Authorization: Bearer and a token that was made on the desk.")
     if token.last_used_at is None or abs(context.now() - token.last_used_at) > USED_EVERY_SECONDS:
         api_tokens.used(context.db, token.id, context.now())
