@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from frontdesk.store import files
+from frontdesk.store.files import UNFINISHED
 from tests.made_files import pdf
 from tests.stack import Stack, wait_for
 from tests.standins.transcription import Transcriptions
@@ -146,7 +146,7 @@ def test_under_kills_every_file_is_kept_once_and_every_message_answered_once(sta
     assert [len(stack.simulator.texts(sender)) for sender in senders] == [1] * len(senders)
     rows = stack.rows("SELECT media_id, COUNT(*) AS count FROM messages WHERE direction = 'in' AND kind = 'audio' GROUP BY media_id")
     assert all(row["media_id"] and row["count"] == 1 for row in rows)
-    kept = [path for path in stack.settings.media_dir.rglob("*") if path.is_file() and files.UNFINISHED not in path.parts]  # what a death left goes at night
+    kept = [path for path in stack.settings.media_dir.rglob("*") if path.is_file() and UNFINISHED not in path.parts]  # what a death left goes at night
     assert len([path for path in kept if path.stat().st_size == VOICE.stat().st_size]) == 1
 
 
