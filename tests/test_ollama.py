@@ -34,17 +34,12 @@ class NewerMessage(Exception):
     pass
 
 
-@pytest.fixture(scope="module")
-def running():
-    with OllamaStandIn() as standin:
-        yield standin
-
-
 @pytest.fixture
-def standin(running):
-    running.reset()
-    yield running
-    running.wait_for(lambda s: s.under_way == 0)
+def standin():
+    """One of its own for every test: the request of a call that was broken off may arrive when its test is over."""
+    with OllamaStandIn() as started:
+        yield started
+        started.wait_for(lambda s: s.under_way == 0)
 
 
 @pytest.fixture

@@ -44,17 +44,11 @@ class Server:
         return self.post("/api/chat", model=self.model, messages=messages, **body)
 
 
-@pytest.fixture(scope="module")
-def running():
-    with OllamaStandIn() as standin:
-        yield standin
-
-
 @pytest.fixture
-def standin(running):
-    running.reset()
-    yield running
-    running.wait_for(lambda s: s.under_way == 0)
+def standin():
+    with OllamaStandIn() as started:
+        yield started
+        started.wait_for(lambda s: s.under_way == 0)
 
 
 @pytest.fixture
