@@ -14,7 +14,7 @@ from frontdesk.flows.chunking import told
 from frontdesk.flows.context import Context
 from frontdesk.flows.knowledge import Stopping, claimed
 from frontdesk.queues import jittered
-from frontdesk.store import embeddings, knowledge, vectors
+from frontdesk.store import cells, embeddings, knowledge, vectors
 from frontdesk.store.database import transaction
 from frontdesk.store.embeddings import EmbeddingModel
 from frontdesk.store.knowledge import Document
@@ -22,6 +22,7 @@ from frontdesk.work_options import EMBEDDING
 
 log = logging.getLogger(__name__)
 
+PLACED_AT_ONCE, PLACED_A_JOB = 200, 4_000  # in one transaction, 20 ms; and what a broadcast in the same queue waits for
 BATCH_TEXTS = 16  # some 3,000 tokens: about two seconds on a small machine
 CLEANED_AT_ONCE = 500
 TRY_AGAIN_SECONDS, TRY_MISSING_AGAIN_SECONDS = 60, 300
@@ -68,6 +69,8 @@ def index_document(context: Context, document_id: int) -> None:
         return
     if not complete:
         context.queues.index_document(document_id)
+    elif cells.crowded(context.db, document.client_id, model.id):
+        context.queues.place_vectors(document.client_id)
 
 
 def _next_batch(context: Context, document: Document, model: EmbeddingModel) -> bool:
@@ -139,6 +142,30 @@ def sweep(context: Context) -> None:
         return
     for document_id in knowledge.not_embedded(context.db, model.id, now, context.settings.lease_seconds):
         context.queues.index_document(document_id)
+
+
+def begin_night(context: Context) -> None:
+    """What an upgrade, a switch of models or a lost job left in no cell is placed."""
+    for client_id, model_id in embeddings.all_serving(context.db):
+        if cells.crowded(context.db, client_id, model_id):
+            context.queues.place_vectors(client_id)
+
+
+def place_vectors(context: Context, client_id: int) -> None:
+    """`bulk`: vectors of a large client that lie in no cell move into theirs; rings for the rest of them."""
+    model = embeddings.serving(context.db, client_id)
+    if model is None or not vectors.available(context.db):
+        return
+    if middles := cells.new_middles(context.db, client_id, model.id):
+        with transaction(context.db) as db:
+            cells.begin(db, client_id, model.id, middles)
+    for _ in range(0, PLACED_A_JOB, PLACED_AT_ONCE):
+        if context.stopping.is_set():
+            return
+        with transaction(context.db) as db:
+            if not cells.place(db, client_id, model.id, PLACED_AT_ONCE):
+                return
+    context.queues.place_vectors(client_id)
 
 
 def clean(context: Context) -> None:

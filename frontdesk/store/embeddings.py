@@ -50,6 +50,11 @@ def serving(db: sqlite3.Connection, client_id: int) -> EmbeddingModel | None:
     return _model(db, "id", row["model_id"]) if row else None
 
 
+def all_serving(db: sqlite3.Connection) -> list[tuple[int, int]]:
+    """Each client that is searched by vectors, with the id of its model."""
+    return [tuple(row) for row in db.execute("SELECT client_id, model_id FROM knowledge_serving")]
+
+
 def missing(db: sqlite3.Connection, document_id: int, model_id: int, limit: int) -> list[Missing]:
     """Texts of a document that this model has no vector of, each once."""
     rows = db.execute(
@@ -106,7 +111,8 @@ def serve_if_complete(db: sqlite3.Connection, client_id: int, model_id: int) -> 
 
 def forget_others(db: sqlite3.Connection, client_id: int, model_id: int) -> None:
     """Vectors of models that no longer serve this client."""
-    db.execute("DELETE FROM knowledge_vectors WHERE client_id = ? AND model_id <> ?", (client_id, model_id))
+    for table in ("knowledge_vectors", "knowledge_cells"):
+        db.execute(f"DELETE FROM {table} WHERE client_id = ? AND model_id <> ?", (client_id, model_id))
 
 
 def clean(db: sqlite3.Connection, model_id: int | None, limit: int) -> int:
