@@ -3,10 +3,13 @@
 import random
 
 import pytest
+from sqlite_utils import Database
 
 from frontdesk.flows import chunking, embedding, reindexing
-from frontdesk.store import cells, clients, embeddings, knowledge, passages, vectors
+from frontdesk.settings import load
+from frontdesk.store import cells, clients, database, embeddings, knowledge, passages, vectors
 from frontdesk.store.database import transaction
+from frontdesk.store.migrations import migrations
 from tests.test_inbound import queued
 from tests.test_knowledge import embedder, ollama, texts  # noqa: F401
 
@@ -152,3 +155,22 @@ def test_a_worker_that_must_end_leaves_the_rest_to_the_night(large):
     embedding.place_vectors(large, CLIENT)
     assert by_cell(large) == {0: 600} and not queued(large, "bulk")
     assert cells.crowded(large.db, CLIENT, 1)
+
+
+def test_vectors_of_before_an_upgrade_are_all_there_and_in_no_cell(tmp_path):
+    settings = load({"DATA_DIR": str(tmp_path)}, env_file=tmp_path / "none")
+    db = database.connect(settings)
+    migrations.apply(Database(db), stop_before="m037_cells")
+    db.execute("PRAGMA foreign_keys = OFF")
+    bits = vectors.bits(TOPICS[0])
+    db.executemany(
+        "INSERT INTO knowledge_chunks (id, document_id, client_id, position, headings, text, hash) VALUES (?1, 1, 1, ?1, '[]', '', '')",
+        [(n,) for n in range(300)],
+    )
+    db.executemany("INSERT INTO knowledge_vectors VALUES (1, 1, ?, ?, ?)", [(n, n, bits) for n in range(300)])
+    db.execute("PRAGMA foreign_keys = ON")
+    migrations.apply(Database(db))
+    rows = [tuple(row) for row in db.execute("SELECT client_id, model_id, cell, chunk_id, embedding_id, bits FROM knowledge_vectors")]
+    assert rows == [(1, 1, 0, n, n, bits) for n in range(300)]
+    assert {row["table"] for row in db.execute("PRAGMA foreign_key_list(knowledge_vectors)")} == {"knowledge_chunks"}
+    db.close()

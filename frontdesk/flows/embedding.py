@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 
 from frontdesk.errors import ModelError, ModelMissing
-from frontdesk.flows import model_hosts
+from frontdesk.flows import likeness, model_hosts
 from frontdesk.flows.chunking import told
 from frontdesk.flows.context import Context
 from frontdesk.flows.knowledge import Stopping, claimed
@@ -58,6 +58,8 @@ def index_document(context: Context, document_id: int) -> None:
     if model.retry_at and model.retry_at > context.now():
         return
     try:
+        if _is_unmeasured(model):
+            _measure(context, model)
         with claimed(context, document_id) as document:
             if document is None or not document.live or document.embedded_by == model.id:
                 return
@@ -71,6 +73,22 @@ def index_document(context: Context, document_id: int) -> None:
         context.queues.index_document(document_id)
     elif cells.crowded(context.db, document.client_id, model.id):
         context.queues.place_vectors(document.client_id)
+
+
+def _is_unmeasured(model: EmbeddingModel) -> bool:
+    return model.unrelated is None and likeness.needs_measuring(model.name)
+
+
+def _measure(context: Context, model: EmbeddingModel) -> None:
+    def vectors_of(texts: list[str]) -> list[list[float]]:
+        return _embed(context, model.name, texts, _longest_seconds(context), None)
+
+    unrelated = likeness.measure(
+        lambda texts: vectors_of([as_question(model.name, text) for text in texts]),
+        lambda texts: vectors_of([as_passage(model.name, text) for text in texts]),
+    )
+    embeddings.measured(context.db, model.id, unrelated)
+    log.info("unrelated texts have a cosine of %.2f with %s", unrelated, model.name)
 
 
 def _next_batch(context: Context, document: Document, model: EmbeddingModel) -> bool:
@@ -96,10 +114,12 @@ def _computed(context: Context, model: EmbeddingModel, missing: list[embeddings.
         if context.stopping.is_set():
             raise Stopping
 
-    settings = context.settings
-    timeout_seconds = settings.ollama_timeout_seconds + settings.ollama_load_timeout_seconds
-    found = _embed(context, model.name, texts, timeout_seconds, stop_when_told)
+    found = _embed(context, model.name, texts, _longest_seconds(context), stop_when_told)
     return [(each.hash, vectors.bits(vector), vectors.packed(vector)) for each, vector in zip(missing, found, strict=True)]
+
+
+def _longest_seconds(context: Context) -> float:
+    return context.settings.ollama_timeout_seconds + context.settings.ollama_load_timeout_seconds
 
 
 def _write_down_away(context: Context, model: EmbeddingModel, error: ModelError) -> None:
@@ -145,7 +165,10 @@ def sweep(context: Context) -> None:
 
 
 def begin_night(context: Context) -> None:
-    """What an upgrade, a switch of models or a lost job left in no cell is placed."""
+    """What an upgrade, a switch of models or a lost job left: a model that was not measured, vectors in no cell."""
+    name, document_id = context.settings.embed_model, knowledge.first_live(context.db)
+    if name and document_id and _is_unmeasured(embeddings.model(context.db, name)):
+        context.queues.index_document(document_id)
     for client_id, model_id in embeddings.all_serving(context.db):
         if cells.crowded(context.db, client_id, model_id):
             context.queues.place_vectors(client_id)

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingModel:
+    """`unrelated`: the cosine of texts that have nothing to do with each other (flows/likeness.py), None until it was measured."""
+
     id: int
     name: str
     away_reason: str | None
     retry_at: float | None
+    unrelated: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,12 @@ def model(db: sqlite3.Connection, name: str) -> EmbeddingModel:
 
 
 def _model(db: sqlite3.Connection, column: str, value: str | int) -> EmbeddingModel | None:
-    row = db.execute(f"SELECT id, name, away_reason, retry_at FROM knowledge_models WHERE {column} = ?", (value,)).fetchone()
+    row = db.execute(f"SELECT id, name, away_reason, retry_at, unrelated FROM knowledge_models WHERE {column} = ?", (value,)).fetchone()
     return EmbeddingModel(*row) if row else None
+
+
+def measured(db: sqlite3.Connection, model_id: int, unrelated: float) -> None:
+    db.execute("UPDATE knowledge_models SET unrelated = ? WHERE id = ?", (unrelated, model_id))
 
 
 def away(db: sqlite3.Connection, model_id: int, reason: str, retry_at: float) -> None:

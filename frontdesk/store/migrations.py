@@ -1668,6 +1668,8 @@ def m037_cells(db: Database) -> None:
     _statements(
         db,
         """
+        -- the cosine of texts that have nothing to do with each other
+        ALTER TABLE knowledge_models ADD COLUMN unrelated REAL;
         CREATE TABLE knowledge_cells (
             client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
             model_id INTEGER NOT NULL,
