@@ -133,7 +133,7 @@ def test_silence_after_the_request_is_no_answer():
         started = time.monotonic()
         with pytest.raises(NoAnswer, match="timed out"):
             post(server, timeout_seconds=0.3)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 5
         assert len(server.requests) == 1
 
 
@@ -143,7 +143,7 @@ def test_an_answer_that_trickles_holds_nobody_for_ever():
         started = time.monotonic()
         with pytest.raises(NoAnswer):
             post(server, timeout_seconds=0.3)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 5
 
 
 # --- connections ----------------------------------------------------------------------------------------------------
