@@ -179,7 +179,7 @@ def test_moments_that_nobody_took_are_made_up_for_within_limits(context):
     context.limits.reserve(1, 80, 1, 0.1)
     time.sleep(0.5)
     slots = context.limits.reserve(1, 80, 100, 0.1, 0.25)
-    assert slots[0] == -0.25 and len(slots) == 29, "a quarter of a second back, a tenth ahead"
+    assert slots[0] == -0.25 and 28 <= len(slots) <= 29, "a quarter of a second back, a tenth ahead"
     assert len(context.limits.reserve(1, 80, 100, 0, 0.25)) < 20, "once"
 
 
