@@ -1,7 +1,5 @@
 """The simulator's process: one server with many threads on 127.0.0.1, for its state is in memory."""
 
-import sys
-
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
@@ -14,7 +12,6 @@ from frontdesk.simulator.record import Record
 from frontdesk.simulator.webhooks import Webhooks
 
 THREADS = 128
-SWITCH_SECONDS = 0.0005  # Python's own is 5 ms: with so many threads a request's time of arrival would tell of the others
 LARGEST_BODY_BYTES = 110 * 1024 * 1024
 
 
@@ -54,5 +51,4 @@ class Server(BaseApplication):
 
 
 if __name__ == "__main__":
-    sys.setswitchinterval(SWITCH_SECONDS)
     Server(Config.from_environment()).run()

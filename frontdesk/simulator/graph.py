@@ -70,7 +70,7 @@ def graph_api(config: Config, behaviour: Behaviour, record: Record, webhooks: We
         return _accept(body, key, kind, arrived_at)
 
     def _accept(body: dict[str, Any], key: str, kind: str, arrived_at: float):
-        wamid = "wamid.SIM" + secrets.token_hex(12)
+        wamid = f"wamid.SIM{random.getrandbits(96):024x}"
         lost = behaviour.loses_answer()
         callback_data = body.get("biz_opaque_callback_data")
         record.note(
