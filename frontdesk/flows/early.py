@@ -11,7 +11,7 @@ from frontdesk.flows import model_hosts
 from frontdesk.flows.context import Context
 from frontdesk.flows.reply import ask, begin, keep, learn
 from frontdesk.flows.watch import Cancelled, Watch, Work, release, ring_for_the_rest
-from frontdesk.store import conversations, drafts
+from frontdesk.store import conversations, drafts, messages
 from frontdesk.store.database import transaction
 from frontdesk.work_options import REPLY
 
@@ -68,5 +68,6 @@ def _put_aside_or_keep(work: Work, text: str) -> None:
     with transaction(context.db) as db:
         if not conversations.release(db, work.id, work.owner):
             return
-        drafts.put(db, work.id, [message.id for message in work.waiting], text, work.shown, context.now(), work.gap, work.used)
+        if messages.waiting(db, work.id) == work.waiting:
+            drafts.put(db, work.id, [message.id for message in work.waiting], text, work.shown, context.now(), work.gap, work.used)
     context.bells.keep_at({work.id: due_at})
