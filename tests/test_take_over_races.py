@@ -10,7 +10,7 @@ from frontdesk.store import conversations, messages, outbox
 from tests import webhooks
 from tests.test_inbound import receive, rows
 from tests.test_reply import answer, context, customer_writes, inbound_states, model, outbound  # noqa: F401
-from tests.test_take_over import ANA, conversation, sent_states
+from tests.test_take_over import ANA, BEN, conversation, sent_states
 from tests.test_waits import measured
 
 
@@ -185,6 +185,26 @@ def test_what_the_customer_wrote_after_the_agent_looked_still_waits(context):
     assert conversation(context).waiting_since is not None
     take_over.answer_by_person(context, 1, ANA, "To the second.", seen_message_id=3)
     assert inbound_states(context) == ["answered"] * 2 and conversation(context).waiting_since is None
+
+
+def test_sending_anyway_over_a_colleague_settles_no_more_than_was_on_the_screen(context):
+    customer_writes(context, "Hi")
+    take_over.answer_by_person(context, 1, BEN, "I can help.", seen_message_id=1)
+    customer_writes(context, "and one more thing")
+    take_over.answer_by_person(context, 1, ANA, "So can I.", seen_message_id=1, anyway=True)
+    assert inbound_states(context) == ["answered", "waiting"]
+
+
+def test_what_comes_while_somebody_closes_the_conversation_is_not_settled_with_it(context, model, clock):
+    customer_writes(context, "Thanks!")
+    customer_writes(context, "One more thing: are you open on Sunday?")
+    take_over.close(context, 1, seen_message_id=1)
+    assert inbound_states(context) == ["answered", "waiting"] and conversation(context).state == "bot"
+    clock.forward(context.settings.quiet_seconds)
+    reply.answer(context, 1)
+    assert inbound_states(context) == ["answered"] * 2
+    take_over.close(context, 1, seen_message_id=3)
+    assert conversation(context).state == "closed"
 
 
 def test_a_request_that_comes_after_the_window_closed_queues_nothing_that_must_fail(context, clock):
