@@ -92,6 +92,20 @@ def test_an_unproven_answer_is_not_sent_again_over_a_person(context, model, chan
     assert sent_states(context) == [("answer", "withdrawn"), ("person", "queued")]
 
 
+def test_an_answer_that_a_status_proves_is_answered_though_its_call_failed_and_a_person_came(context, model, channel):
+    customer_writes(context, "Hi")
+    answer(context)
+
+    def somebody_comes():
+        take_over.take_over(context, 1, ANA)
+        receive(context, webhooks.statuses(webhooks.status("sent", "wamid.x", channel.sent[0][2])))
+        raise Temporary("and then the provider failed")
+
+    channel.outcomes = [somebody_comes]
+    sending.send_conversation(context, 1)
+    assert sent_states(context) == [("answer", "sent")] and inbound_states(context) == ["answered"]
+
+
 def test_what_tells_a_customer_that_a_person_comes_is_tried_again_like_anything(context, channel):
     customer_writes(context, "human")
     channel.outcomes = [Temporary("try later", code=131000)]

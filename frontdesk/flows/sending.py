@@ -26,7 +26,7 @@ from frontdesk.errors import (
 from frontdesk.flows import erased, live_answer, media
 from frontdesk.flows.context import Context
 from frontdesk.queues import jittered
-from frontdesk.store import contacts, conversations, media as media_rows, messages, numbers, opt_outs, outbox
+from frontdesk.store import contacts, conversations, media as media_rows, messages, numbers, opt_outs, outbox, withdrawals
 from frontdesk.store.database import transaction
 from frontdesk.store.outbox import Outbound
 
@@ -236,11 +236,11 @@ def _retry(
     return Aftermath(send_again=(message.conversation_id, now + delay))
 
 
-def _again(db: sqlite3.Connection, message: Outbound, *, error: SendError, **when) -> bool:
-    """Queued for another attempt, unless it is the bot's answer and a person has come: then what it answered waits for them."""
-    if not outbox.withdraw_if_taken(db, message, error):
-        return outbox.again(db, message, error=error, **when)
-    log.info("message %s: withdrawn, a person has taken over", message.id)
+def _again(db: sqlite3.Connection, message: Outbound, *, error: SendError, was_accepted: bool = False, **when) -> bool:
+    """Queued for another attempt, unless nobody wants one: what a bot's answer answered waits for the person who has come."""
+    if not withdrawals.withdraw_unwanted(db, message, error, was_accepted=was_accepted):
+        return outbox.again(db, message, error=error, was_accepted=was_accepted, **when)
+    log.info("message %s: withdrawn, it is not wanted any more", message.id)
     if messages.owe_again(db, message.conversation_id, [message.id]):
         conversations.settle(db, message.conversation_id)
     return False

@@ -12,7 +12,7 @@ from frontdesk.flows import live_answer, outgoing, questions, waits
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend, Outgoing
 from frontdesk.flows.watch import ring_for
-from frontdesk.store import clients, conversations, drafts, messages, notes, numbers, outbox
+from frontdesk.store import clients, conversations, drafts, messages, notes, numbers, outbox, withdrawals
 from frontdesk.store.clients import Client
 from frontdesk.store.conversations import Conversation
 from frontdesk.store.database import transaction
@@ -121,7 +121,7 @@ def take_from_bot(
     now = context.now()
     resumes_at = (now if at is None else at) + client.pause_hours * 3600
     conversations.take_over(db, conversation_id, user_id, now, resumes_at)
-    if messages.owe_again(db, conversation_id, outbox.withdraw_answers(db, conversation_id)):
+    if messages.owe_again(db, conversation_id, withdrawals.withdraw_answers(db, conversation_id)):
         conversations.settle(db, conversation_id)
     drafts.remove(db, conversation_id)
 
@@ -198,7 +198,7 @@ def close(context: Context, conversation_id: int, *, seen_message_id: int | None
     """Nothing is owed any more; when the customer writes again it opens by itself, with the bot: also with what came after `seen_message_id`."""
     with transaction(context.db) as db:
         messages.answered_by_person(db, conversation_id, seen_message_id=seen_message_id)
-        outbox.withdraw_answers(db, conversation_id)
+        withdrawals.withdraw_answers(db, conversation_id)
         drafts.remove(db, conversation_id)
         conversations.settle(db, conversation_id)
         conversations.close(db, conversation_id)
