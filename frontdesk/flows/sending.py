@@ -23,7 +23,7 @@ from frontdesk.errors import (
     Unknown,
     WindowClosed,
 )
-from frontdesk.flows import erased, live_answer, media
+from frontdesk.flows import erased, live_answer, media, outgoing
 from frontdesk.flows.context import Context
 from frontdesk.queues import jittered
 from frontdesk.store import contacts, conversations, media as media_rows, messages, numbers, opt_outs, outbox, withdrawals
@@ -39,6 +39,8 @@ NAP_SECONDS = 0.5
 NUMBER_THROTTLE_SECONDS = 5
 PAIR_THROTTLE_BASE = 4
 LONGEST_THROTTLE_SECONDS = 600
+
+NO_MARKETING = 131050  # Meta's, for the same
 
 
 def send_conversation(context: Context, conversation_id: int) -> int:
@@ -154,6 +156,8 @@ def _call(context: Context, message: Outbound, file_id: str | None):
     if message.kind != "template" and (conversation.window_closes_at or 0) <= context.now():
         raise WindowClosed("Over 24 hours since the customer's last message: only a template may be sent", code=131047)
     number = numbers.get(context.db, message.number_id)
+    if message.kind == "template" and outgoing.is_unwanted_offer(context.db, conversation, message.content):
+        raise Permanent("This customer has come to want no marketing", code=NO_MARKETING)
     return context.channel(number.channel).send(
         context.sender(number),
         person,
