@@ -258,6 +258,16 @@ def test_a_fault_of_our_own_ends_with_a_person_not_in_a_circle(context, model, c
     assert conversations.get(context.db, 1).needs_person_reason == "model_failed"
 
 
+def test_a_fault_in_keeping_an_answer_ends_with_a_person_too(context, model, clock, monkeypatch):
+    monkeypatch.setattr(reply.sources, "line", lambda *_: 1 / 0)
+    customer_writes(context, "Hi")
+    for _ in range(4):
+        answer(context)
+        clock.forward(60)
+    assert len(model.chats) == 3 and inbound_states(context) == ["unanswered"]
+    assert conversations.get(context.db, 1).needs_person_reason == "model_failed"
+
+
 def test_a_long_answer_goes_out_in_parts(context, model):
     model.enqueue("\n\n".join(f"Paragraph {n}: " + f"{'word' * 8} " * 20 for n in range(12)))
     customer_writes(context, "Tell me everything")

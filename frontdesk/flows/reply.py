@@ -104,6 +104,7 @@ def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
         return
     try:
         asked = ask(work)
+        keep(work, asked.text, asked.seconds)
     except NewerMessage:
         begin_anew(work)
     except HandedBack:
@@ -123,7 +124,6 @@ def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
         log.exception("the answer in conversation %s failed", work.id)
         try_again_or_ask_person(work, ModelError(f"a fault in Frontdesk: {type(error).__name__}"))
     else:
-        keep(work, asked.text, asked.seconds)
         learn(work, asked)
 
 
