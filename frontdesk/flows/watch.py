@@ -70,8 +70,8 @@ class Watch:
 
     def __exit__(self, kind, *_) -> None:
         """An answer must not overtake its own 'typing…', which would then stay for 25 s."""
-        if self.live and kind:
-            self.live.take_back()
+        if self.live:
+            self.live.take_back() if kind else self.live.end()
         if self.typing:
             self.typing.join(TYPING_LAG_SECONDS)
 
