@@ -24,7 +24,7 @@ FIRINGS_KEPT_SECONDS = 400 * 24 * 3600
 
 
 def sweep(context: Context) -> None:
-    """Rings again for: the inbox, abandoned and unproven sends, due sends, schedules and answers, agents' drafts, documents, replays, a model
+    """Rings again for: the inbox, abandoned and unproven sends, due sends, schedules and answers, agents' drafts, owners' tries, documents, replays, a model
     that is away, imports that died, media to be fetched, customers' files.
 
     Also what only time brings about: conversations that go back to the bot, customers who are told that it takes long.
@@ -65,9 +65,12 @@ def _ring_for_sends_and_answers(context: Context) -> None:
         context.queues.reply(force=not context.queues.depth("default"))
 
 
-def _ring_for_suggestions(context: Context) -> None:
-    for suggestion_id in suggestions.wanted_since(context.db, context.now() - DRAFT_IS_LATE_SECONDS):
+def _ring_for_people_of_the_desk(context: Context) -> None:
+    before = context.now() - DRAFT_IS_LATE_SECONDS
+    for suggestion_id in suggestions.wanted_since(context.db, before):
         context.queues.suggest(suggestion_id)
+    for try_id in tries.wanted_since(context.db, before):
+        context.queues.try_prompt(try_id)
 
 
 def _ring_for_media(context: Context) -> None:
@@ -102,7 +105,7 @@ _PARTS: tuple[Callable[[Context], object], ...] = (
     _settle_sends,
     take_over.hand_back_what_was_left,
     waits.tell_who_waits_long,
-    _ring_for_suggestions,
+    _ring_for_people_of_the_desk,
     receiving.sweep,
     _ring_for_media,
     _roll_up,
