@@ -107,6 +107,20 @@ def test_what_whatsapp_would_refuse_is_said_beside_the_field(agent, ana, db, kin
     assert rows(db, "SELECT id FROM messages WHERE direction = 'out'") == []
 
 
+def test_what_comes_while_a_message_is_composed_still_waits_and_a_colleague_s_answer_is_shown(agent, owner, app, ana, db, clock):
+    context = app.extensions["frontdesk"]
+    fields = {"text": "Which?", "button_1": "Lemon", "when": "now"}
+    seen = re.search(r'name="seen" value="(\d+)"', agent.get("/inbox/1/compose/buttons").text)[1]
+    receive(context, webhooks.texts(webhooks.text("And do you deliver?", sender=ANA, at=clock())))
+    assert agent.submit("/inbox/1/compose/buttons", seen=seen, **fields).status_code == 303
+    assert [row["state"] for row in rows(db, "SELECT state FROM messages WHERE direction = 'in' ORDER BY id")] == ["answered", "waiting"]
+    owner.submit("/inbox/1/answer", text="We do.", seen="3")
+    refused = agent.submit("/inbox/1/compose/buttons", seen="3", **fields)
+    assert refused.status_code == 422 and "Somebody else has answered here" in refused.text
+    seen = re.search(r'name="seen" value="(\d+)"', refused.text)[1]
+    assert agent.submit("/inbox/1/compose/buttons", seen=seen, **fields).status_code == 303
+
+
 def test_with_the_window_closed_only_a_template_goes_and_the_rest_says_so(agent, ana, db, clock):
     clock.forward(25 * 3600)
     page = agent.submit("/inbox/1/compose/buttons", when="now", text="x", button_1="y")

@@ -271,6 +271,28 @@ def test_an_early_draft_is_left_where_the_model_rests(context, model, clock):
     assert model.chats == [] and conversations.get(context.db, 1).claim_owner is None
 
 
+def test_what_another_server_can_answer_is_given_back_to_its_worker(context, model, clock):
+    customer_writes(context, "Hi")
+    other_worker(context)
+    models.away(context.db, model.url, A, "away", clock() + 30, clock())
+    early.begin_early(context, 1)
+    assert conversations.get(context.db, 1).claim_owner is None
+    clock.forward(context.settings.quiet_seconds)
+    other_worker(context)
+    reply.answer(context, 1)
+    conversation = conversations.get(context.db, 1)
+    assert (conversation.claim_owner, model.chats, queued(context, "default")) == (None, [], ["reply"])
+
+
+def test_a_draft_that_is_not_begun_neither_shortens_the_quiet_period_nor_holds_anybody(context, model, clock):
+    clients.change(context.db, 1, {"quiet_seconds": 60, "longest_wait_seconds": 120, "patience_seconds": 0}, clock())
+    customer_writes(context, "Hi")
+    models.away(context.db, model.url, A, "away", clock() + 5, clock())
+    early.begin_early(context, 1)
+    conversation = conversations.get(context.db, 1)
+    assert (conversation.claim_owner, conversation.reply_due_at, outbound(context)) == (None, clock() + 60, [])
+
+
 def test_a_document_whose_server_dies_waits_no_longer_than_the_other_needs(ask, context, model, clock):
     ask("POST", "/summaries", {"text": "A letter.", "model": B})
     other_worker(context)

@@ -95,5 +95,14 @@ def _check_template(db: sqlite3.Connection, conversation: Conversation, content:
     template = known_template(db, conversation.number_id, name, content.body["language"]["code"])
     if obstacle := template_parts.obstacle(template):
         raise CannotSend("template_unusable", f"The template {name}: {obstacle}", "name")
-    if template.category == "MARKETING" and opt_outs.wants_none(db, conversation.contact_id, conversation.number_id):
+    if is_unwanted_offer(db, conversation, content):
         raise CannotSend("opted_out", "This customer wants no marketing, and the template is of that category.")
+
+
+def is_unwanted_offer(db: sqlite3.Connection, conversation: Conversation, content: Content) -> bool:
+    """Of a template. Asked again when it is sent: it can wait for its number or its file for days."""
+    if not opt_outs.wants_none(db, conversation.contact_id, conversation.number_id):
+        return False
+    account_id = numbers.get(db, conversation.number_id).account_id
+    template = templates.find(db, account_id, content.body["name"], content.body["language"]["code"])
+    return template is not None and template.category == "MARKETING"

@@ -104,6 +104,7 @@ def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
         return
     try:
         asked = ask(work)
+        keep(work, asked.text, asked.seconds)
     except NewerMessage:
         begin_anew(work)
     except HandedBack:
@@ -123,7 +124,6 @@ def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
         log.exception("the answer in conversation %s failed", work.id)
         try_again_or_ask_person(work, ModelError(f"a fault in Frontdesk: {type(error).__name__}"))
     else:
-        keep(work, asked.text, asked.seconds)
         learn(work, asked)
 
 
@@ -203,7 +203,7 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
     channel = context.channel(numbers.get(db, work.conversation.number_id).channel)
     parts = split_to_fit(_apologise_if_late(work, text, now), channel.fits)
     if work.used.hand_over is not None:
-        hand_over(work, parts)
+        give_to_person(work, parts)
         return
     if not parts:
         try_again_or_ask_person(work, ModelError("the answer held nothing that can be sent"))
@@ -243,7 +243,7 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
     ring_for_the_rest(work)
 
 
-def hand_over(work: Work, parts: list[str]) -> None:
+def give_to_person(work: Work, parts: list[str]) -> None:
     """The model wants a person: what follows is what follows when the customer asks for one, after the model's own words."""
     context = work.context
     with transaction(context.db) as db:

@@ -142,6 +142,12 @@ class Queues:
         if not self._stands_in("documents", f"{carries}-"):
             self.put("documents", "jobs.suggest", carries, suggestion_id, at_front=True)
 
+    def try_prompt(self, try_id: int) -> None:
+        """A question that an owner waits for the answer to: as suggest()."""
+        carries = f"try-{try_id}"
+        if not self._stands_in("documents", f"{carries}-"):
+            self.put("documents", "jobs.try_prompt", carries, try_id, at_front=True)
+
     def read_audience(self, audience_id: int) -> None:
         """Once in line, however often it is rung for."""
         carries = f"audience-{audience_id}"

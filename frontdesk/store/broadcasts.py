@@ -170,6 +170,29 @@ def ready(db: sqlite3.Connection, broadcast_id: int, now: float, most: int) -> i
     ).fetchone()[0]
 
 
+def ready_by_zone(db: sqlite3.Connection, broadcast: Broadcast, now: float) -> dict[str, list[int]]:
+    """The recipients' time zones, and the messages that could go to each now. '' where none is known."""
+    found: dict[str, list[int]] = {}
+    for message_id, zone in db.execute(
+        """
+        SELECT messages.id, (
+            SELECT time_zone FROM conversations CROSS JOIN contact_aliases USING (contact_id) CROSS JOIN audience_members ON phone = value
+            WHERE conversations.id = conversation_id AND kind = 'phone' AND audience_id = ? LIMIT 1)
+        FROM messages WHERE broadcast_id = ? AND state = 'queued' AND due_at <= ?
+        """,
+        (broadcast.audience_id, broadcast.id, now),
+    ):
+        found.setdefault(zone or "", []).append(message_id)
+    return found
+
+
+def postpone(db: sqlite3.Connection, broadcast_id: int, message_ids: list[int], due_at: float) -> None:
+    db.execute(
+        "UPDATE messages SET due_at = ? WHERE broadcast_id = ? AND state = 'queued' AND id IN (SELECT value FROM json_each(?))",
+        (due_at, broadcast_id, json.dumps(message_ids)),
+    )
+
+
 def claim(db: sqlite3.Connection, broadcast_id: int, owner: str, now: float, lease_seconds: float, most: int) -> list[Outbound]:
     """queued → sending, one attempt more, for up to `most` that are due and of a broadcast that runs; in their order."""
     rows = db.execute(

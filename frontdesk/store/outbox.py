@@ -124,45 +124,6 @@ def public_id(db: sqlite3.Connection, message_id: int) -> str:
     return db.execute("SELECT public_id FROM messages WHERE id = ?", (message_id,)).fetchone()["public_id"]
 
 
-# A dead letter that a person retried is theirs, whoever wrote it first.
-_NOT_RETRIED_BY_PERSON = """
-    NOT EXISTS (SELECT 1 FROM messages AS dead WHERE dead.conversation_id = messages.conversation_id AND dead.retried_as = messages.id)
-"""
-
-
-def withdraw_answers(db: sqlite3.Connection, conversation_id: int) -> list[int]:
-    """What the bot wrote and nobody is sending at this moment, also what waits for a retry, is not sent. Returns the ids."""
-    rows = db.execute(
-        f"""
-        UPDATE messages SET state = 'withdrawn', due_at = NULL
-        WHERE conversation_id = ? AND {OPEN} AND state = 'queued' AND purpose IN ('answer', 'holding')
-            AND {_NOT_RETRIED_BY_PERSON}
-        RETURNING id
-        """,
-        (conversation_id,),
-    )
-    return [row["id"] for row in rows.fetchall()]
-
-
-def withdraw_if_taken(db: sqlite3.Connection, message: Outbound, error: SendError) -> bool:
-    """True if this attempt at the bot's answer failed and a person has taken the conversation over since it was written."""
-    return (
-        db.execute(
-            f"""
-            UPDATE messages SET state = 'withdrawn', due_at = NULL, lease_owner = NULL, lease_expires_at = NULL,
-                error_code = ?, error_title = ?, error_details = ?
-            WHERE id = ? AND attempt = ? AND public_id = ? AND state IN ('sending', 'unknown', 'sent') AND purpose = 'answer'
-                AND EXISTS (
-                    SELECT 1 FROM conversations WHERE conversations.id = conversation_id AND conversations.state = 'human'
-                        AND taken_at >= messages.created_at)
-                AND {_NOT_RETRIED_BY_PERSON}
-            """,
-            (error.code, error.title, error.details, message.id, message.attempt, message.public_id),
-        ).rowcount
-        == 1
-    )
-
-
 def head(db: sqlite3.Connection, conversation_id: int, now: float) -> Outbound | None:
     """The message that stands first: the next one to send, or the one the rest must wait for."""
     row = db.execute(

@@ -82,6 +82,11 @@ def page(
     return lines
 
 
+def newest(db: sqlite3.Connection, conversation_id: int) -> int:
+    """The id of its last message, 0 where it has none."""
+    return db.execute("SELECT COALESCE(MAX(id), 0) FROM messages WHERE conversation_id = ?", (conversation_id,)).fetchone()[0]
+
+
 def start_of_page_around(db: sqlite3.Connection, conversation_id: int, message_id: int, before: int = 10) -> int | None:
     """The id from which a page shows `message_id` with a few lines before it."""
     row = db.execute(

@@ -12,6 +12,7 @@ from flask import Blueprint, abort, g, redirect, render_template, request, url_f
 from frontdesk.flows import take_over, template_parts
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend, Outgoing
+from frontdesk.flows.take_over import SomebodyAnswered
 from frontdesk.store import clients, conversations, numbers, templates, thread, widgets
 from frontdesk.store.conversations import Conversation
 from frontdesk.web import access, attachments
@@ -61,14 +62,16 @@ def compose_pages(context: Context) -> Blueprint:
 
     @pages.post("/inbox/<int:conversation_id>/compose/<kind>")
     def send(conversation_id: int, kind: str):
-        conversation, form = _conversation(context, conversation_id), Form()
+        conversation, form = _conversation(context, conversation_id), Form(seen=request.form.get("seen", type=int))
         given = _read(context, conversation, kind, form)
         when = _when(context, conversation, form)
         if not form:
             return _page(context, conversation, kind, form), 422
         try:
-            _send(context, conversation_id, given) if when is NOW else _schedule(context, conversation_id, given, when)
+            _send(context, conversation_id, given, request.form.get("seen", type=int)) if when is NOW else _schedule(context, conversation_id, given, when)
         except CannotSend as error:
+            if isinstance(error, SomebodyAnswered):
+                form.values.pop("seen", None)
             form.wrong(_field_of(error), str(error))
             return _page(context, conversation, kind, form), 422
         if when is NOW:
@@ -88,13 +91,13 @@ def _conversation(context: Context, conversation_id: int) -> Conversation:
     return conversations.get(context.db, conversation_id) or abort(404, "This conversation is not here.")
 
 
-def _send(context: Context, conversation_id: int, given) -> None:
+def _send(context: Context, conversation_id: int, given, seen_message_id: int | None) -> None:
     from frontdesk.flows import writing
 
     def prepare(db, conversation: Conversation) -> Outgoing:
         return writing.outgoing(context, db, conversation.number_id, given)
 
-    take_over.send_by_person(context, conversation_id, g.user.id, prepare)
+    take_over.send_by_person(context, conversation_id, g.user.id, prepare, seen_message_id=seen_message_id)
 
 
 def _schedule(context: Context, conversation_id: int, given, when: When) -> None:
@@ -273,6 +276,7 @@ def _page(context: Context, conversation: Conversation, kind: str, form: Form) -
         kind=kind,
         title=title,
         form=form,
+        seen=form.values.get("seen") or thread.newest(context.db, conversation.id),
         conversation_id=conversation.id,
         customer=thread.customer(context.db, conversation.id),
         window_open=(conversation.window_closes_at or 0) > context.now(),

@@ -112,7 +112,7 @@ def thread_pages(context: Context) -> Blueprint:
 _ACTIONS = {
     "take": lambda context, id_: take_over.take_over(context, id_, g.user.id),
     "hand-back": take_over.hand_back,
-    "close": take_over.close,
+    "close": lambda context, id_: take_over.close(context, id_, seen_message_id=request.form.get("seen", type=int)),
     "reopen": take_over.hand_back,
     "settle": lambda context, id_: conversations.person_is_there(context.db, id_),
 }
