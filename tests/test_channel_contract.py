@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from frontdesk import errors
-from frontdesk.channels import Content, Person, ProviderError, Rejected, channel_class
+from frontdesk.channels import CONTENT_KINDS, Content, Person, ProviderError, Rejected, channel_class
 from frontdesk.flows import inbound, sending, sweep
 from frontdesk.flows.first_run import SIMULATOR_NUMBER
 from frontdesk.store import numbers, outbox
@@ -324,6 +324,13 @@ def test_what_it_cannot_carry_is_told_in_words_and_never_sent(kind, contract, nu
         with pytest.raises(errors.Permanent):
             channel.send(numbers.sender(number, settings), Person(CUSTOMER), content, callback_data="m.1")
     assert server.requests == []
+
+
+def test_every_kind_that_it_does_not_claim_to_carry_is_refused_and_no_other(kind):
+    channel = channel_class(kind)(0.5)
+    assert set(channel.carries) <= set(CONTENT_KINDS) and "text" in channel.carries
+    refused = {each for each in CONTENT_KINDS if channel.refusal(Content(each, "words", {}))}
+    assert refused == set(CONTENT_KINDS) - set(channel.carries)
 
 
 def test_a_failed_status_without_a_reason_is_final(kind):
