@@ -142,10 +142,10 @@ def test_warm_up_generates_nothing(standin, ollama):
 
 
 def test_time_spent_loading_is_not_charged_to_the_answer(standin):
-    standin.behaviour.load_seconds = 0.6
-    completion = Ollama(standin.url, timeout_seconds=0.4).chat(ASK, OPTIONS)
+    standin.behaviour.load_seconds = 1.6
+    completion = Ollama(standin.url, timeout_seconds=1.5).chat(ASK, OPTIONS)
     assert completion.text == SECRET
-    assert completion.load_seconds >= 0.6
+    assert completion.load_seconds >= 1.6
 
 
 def test_a_model_that_takes_too_long_to_load_is_away(standin):
@@ -155,10 +155,10 @@ def test_a_model_that_takes_too_long_to_load_is_away(standin):
 
 
 def test_a_model_that_was_unloaded_meanwhile_may_load_again(standin):
-    ollama = Ollama(standin.url, timeout_seconds=0.4, trusted_seconds=0)
+    ollama = Ollama(standin.url, timeout_seconds=1.5, trusted_seconds=0)
     ollama.warm_up(OPTIONS)
     standin.memory.models.clear()
-    standin.behaviour.load_seconds = 0.6
+    standin.behaviour.load_seconds = 1.6
     assert ollama.chat(ASK, OPTIONS).text == SECRET
 
 
@@ -181,11 +181,11 @@ def test_a_model_that_failed_is_looked_at_before_it_is_asked_again(standin, olla
 
 
 def test_a_model_of_another_program_still_loading_is_waited_for(standin):
-    standin.behaviour.load_seconds = 0.6
+    standin.behaviour.load_seconds = 1.6
     other = threading.Thread(target=Ollama(standin.url).warm_up, args=(OPTIONS,))
     other.start()
     standin.wait_for(lambda s: s.load_count == 1)
-    assert Ollama(standin.url, timeout_seconds=0.4).chat(ASK, OPTIONS).text == SECRET
+    assert Ollama(standin.url, timeout_seconds=1.5).chat(ASK, OPTIONS).text == SECRET
     other.join()
     assert standin.load_count == 1
 
