@@ -237,3 +237,10 @@ def test_an_agent_changes_neither_clients_nor_numbers(agent):
     for path in ("/clients", "/clients/1", "/clients/1/versions", "/numbers/1", "/numbers/new"):
         assert agent.get(path).status_code == 403
     assert agent.submit("/numbers/1/stop").status_code == 403
+
+
+def test_the_list_at_the_top_leads_to_every_section(owner):
+    page = owner.get("/clients/1").text
+    listed = re.findall(r'<a href="#(\w+)"', page.partition('aria-label="On this page"')[2].partition("</nav>")[0])
+    cards = re.findall(r'class="card" (?:aria-labelledby|id)="(\w+)"', page)
+    assert listed == cards and all(page.count(f'id="{id_}"') == 1 for id_ in listed)

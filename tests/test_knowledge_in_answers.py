@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from frontdesk.flows import early, knowledge as flow, prompt, reply, retrieval, suggest, trying
+from frontdesk.flows import early, knowledge as flow, prompt, retrieval, suggest, trying
 from frontdesk.ollama import ModelOptions
 from frontdesk.store import clients, seen
 from frontdesk.store.messages import Turn
 from frontdesk.store.seen import Shown
-from tests.test_knowledge import CLIENT, MENU, add
+from tests.test_knowledge import CLIENT, add
 from tests.test_reply import answer, context, customer_writes, model  # noqa: F401
 
 OPTIONS = ModelOptions("llama3.2:3b", 4096, 300)

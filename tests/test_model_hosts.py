@@ -229,6 +229,18 @@ def test_an_answer_whose_server_dies_is_handed_over_at_once_and_nobody_hears_of_
     model.start()
 
 
+def test_all_who_wait_are_handed_over_by_a_server_that_dies(context, model, clock):
+    for n in range(3):
+        customer_writes(context, "Hi", sender=f"4917700{n}")
+    clock.forward(context.settings.quiet_seconds)
+    other_worker(context)
+    model.stop()
+    for conversation_id in (1, 2, 3):  # as a job has them that found them due before it knew
+        reply.answer(context, conversation_id)
+    assert [conversations.get(context.db, id_).claim_owner for id_ in (1, 2, 3)] == [None] * 3 and outbound(context) == []
+    model.start()
+
+
 def test_with_every_server_away_the_customer_hears_so_once(context, model, clock):
     customer_writes(context, "Hi")
     clock.forward(context.settings.quiet_seconds + context.settings.patience_seconds)

@@ -52,6 +52,15 @@ def test_variables_are_named_as_people_would_and_keep_their_order():
     assert [slot.name for slot in slots(body_template(" ".join(f"{{{{{n}}}}}" for n in (10, 2, 1))))] == ["1", "2", "10"]
 
 
+@pytest.mark.parametrize("kind, most, words", [("COPY_CODE", 20, "A code to copy has 20"), ("OTP", 15, "A one-time password has 15"), ("URL", 2000, "An address has 2,000")])
+def test_what_a_button_wants_is_as_short_as_meta_wants_it(kind, most, words):
+    template = body_template("Here.", {"type": "BUTTONS", "buttons": [{"type": kind, "text": "Go", "url": "https://x.example/{{1}}"}]})
+    fill(template, {"button_1": "C" * most})
+    with pytest.raises(BadVariable, match=words) as caught:
+        fill(template, {"button_1": "C" * (most + 1)})
+    assert caught.value.field == "variables.button_1"
+
+
 def test_a_filled_template_is_what_meta_wants_and_what_people_read():
     filled = fill(made("order_ready"), {"1": "Ana", "2": "12"})
     assert filled.content.text == "Hello Ana, your order 12 is ready to be picked up.\nCorner Bakery"

@@ -106,8 +106,9 @@ def _file(context: Context, message: Outbound) -> tuple[str | None, SendError | 
         found = media_rows.get(context.db, message.media_id)
         if found is None:
             raise Permanent("the file of this message is gone")
-        media.check(found, kind_of_file(message.content))
-        return media.external_id(context, numbers.get(context.db, message.number_id), found), None
+        number = numbers.get(context.db, message.number_id)
+        media.check(context, found, kind_of_file(message.content), number)
+        return media.external_id(context, number, found), None
     except MediaRefused as error:
         return None, Permanent(str(error))
     except SendError as error:

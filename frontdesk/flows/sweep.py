@@ -49,10 +49,12 @@ def _ring_for_inbox(context: Context) -> None:
 
 
 def _settle_sends(context: Context) -> None:
+    """What lies unread may hold the proof: silence counts up to the oldest webhook that nobody has read yet."""
     settings, now = context.settings, context.now()
+    unread_since = context.inbox.unread_since()
     with transaction(context.db) as db:
         abandoned = outbox.park_abandoned(db, now, settings.lease_seconds + settings.graph_timeout_seconds, now + settings.unknown_wait_seconds)
-        unproven = outbox.unproven(db, now, settings.unknown_wait_seconds)
+        unproven = outbox.unproven(db, now, settings.unknown_wait_seconds, now if unread_since is None else unread_since)
         again = [message.id for message in unproven if sending.settle_unproven(context, db, message, now)]
     if abandoned or unproven:
         log.info("sweep: %s abandoned sends parked, %s unproven ones sent again", abandoned, len(again))

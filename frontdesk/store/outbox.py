@@ -246,11 +246,11 @@ def park_abandoned(db: sqlite3.Connection, now: float, lease_seconds: float, unt
     ).rowcount
 
 
-def unproven(db: sqlite3.Connection, now: float, wait_seconds: float) -> list[Outbound]:
-    """Parked messages whose waiting time is over (or further ahead than it can be, after the clock was set back)."""
+def unproven(db: sqlite3.Connection, now: float, wait_seconds: float, read_until: float) -> list[Outbound]:
+    """Parked messages whose waiting time was over before `read_until` (or is further ahead than it can be, after the clock was set back)."""
     rows = db.execute(
         f"SELECT {COLUMNS} FROM messages WHERE {OPEN} AND state = 'unknown' AND (due_at <= ? OR due_at > ?)",
-        (now, now + 2 * wait_seconds),
+        (min(now, read_until), now + 2 * wait_seconds),
     )
     return [Outbound(*row) for row in rows]
 

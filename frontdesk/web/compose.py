@@ -13,9 +13,9 @@ from frontdesk.flows import take_over, template_parts
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend, Outgoing
 from frontdesk.flows.take_over import SomebodyAnswered
-from frontdesk.store import clients, conversations, numbers, templates, thread, widgets
+from frontdesk.store import clients, conversations, numbers, templates, thread
 from frontdesk.store.conversations import Conversation
-from frontdesk.web import access, attachments
+from frontdesk.web import access, attachments, offers
 from frontdesk.web.forms import Form
 from frontdesk.web.pages import flash
 from frontdesk.web.schedules import read_time
@@ -51,10 +51,11 @@ def compose_pages(context: Context) -> Blueprint:
 
     @pages.before_request
     def fits_the_channel():
-        """The web chat shows texts and files; the composer offers nothing else there."""
+        """What the menu does not offer is no page either."""
         values = request.view_args or {}
-        if values.get("kind", "text") != "text" and widgets.visitor_of(context.db, values["conversation_id"]):
-            abort(404, "The web chat shows texts, pictures and files, nothing else.")
+        conversation = _conversation(context, values["conversation_id"])
+        if values["kind"] not in [offer.kind for offer in _offered(context, conversation)]:
+            abort(404, "This kind of message cannot be sent in this conversation.")
 
     @pages.get("/inbox/<int:conversation_id>/compose/<kind>")
     def show(conversation_id: int, kind: str):
@@ -89,6 +90,10 @@ def compose_pages(context: Context) -> Blueprint:
 
 def _conversation(context: Context, conversation_id: int) -> Conversation:
     return conversations.get(context.db, conversation_id) or abort(404, "This conversation is not here.")
+
+
+def _offered(context: Context, conversation: Conversation) -> list[offers.Offer]:
+    return offers.of(context.channel(numbers.get(context.db, conversation.number_id).channel))
 
 
 def _send(context: Context, conversation_id: int, given, seen_message_id: int | None) -> None:
@@ -274,6 +279,7 @@ def _page(context: Context, conversation: Conversation, kind: str, form: Form) -
     return render_template(
         "desk/compose.html",
         kind=kind,
+        offered=_offered(context, conversation),
         title=title,
         form=form,
         seen=form.values.get("seen") or thread.newest(context.db, conversation.id),

@@ -12,13 +12,14 @@ from frontdesk.flows.document_prompts import BULLETS, CATEGORIES
 from frontdesk.flows.documents import Asker, Document
 from frontdesk.store import clients, document_batches
 from frontdesk.store.document_batches import Batch
-from frontdesk.web import access, errors
+from frontdesk.web import access, errors, uploads
 from frontdesk.web.forms import Form
 from frontdesk.web.inbox import if_changed
 from frontdesk.web.pages import flash, see_other
 
 LARGEST_UPLOAD_BYTES = 24 * 1024 * 1024
 LARGEST_PASTE_BYTES = 4 * 1024 * 1024
+TOO_LARGE = f"Files may have {LARGEST_UPLOAD_BYTES // 2**20} MB together. Hand them over in several batches."
 PAGE, RESULTS_PAGE = 30, 50
 
 KINDS = {"summary": "Summarise", "classification": "Classify", "extraction": "Extract"}
@@ -34,18 +35,8 @@ FIELDS = {"texts": "text", "column": "column"}
 
 def document_pages(context: Context) -> Blueprint:
     pages = Blueprint("documents", __name__)
-
-    @pages.before_request
-    def take_large_files():
-        """Before anything reads the form, and of this one address alone."""
-        if request.endpoint == "documents.hand_over":
-            request.max_content_length, request.max_form_memory_size = LARGEST_UPLOAD_BYTES, LARGEST_PASTE_BYTES
-
+    uploads.take(pages, ("documents.hand_over",), upload_bytes=LARGEST_UPLOAD_BYTES, typed_bytes=LARGEST_PASTE_BYTES, too_large=TOO_LARGE)
     access.protect(pages, role=access.OWNER)
-
-    @pages.errorhandler(413)
-    def too_large(error):
-        return errors.shown(413, f"Files may have {LARGEST_UPLOAD_BYTES // 2**20} MB together. Hand them over in several batches.")
 
     @pages.errorhandler(Refused)
     def refused(error: Refused):
