@@ -126,7 +126,7 @@ def test_outside_the_window_a_text_is_refused(ask, ana, clock):
     assert error(ask("POST", f"/conversations/{ana}/messages", {"content": "x"})) == (422, "window_closed", "conversation_id")
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff", b'{"a":' * 40_000, b""])
+@pytest.mark.parametrize("body", [b"{", b"\xff", b'{"a":' * 40_000, b"", b'{"message": NaN}', b'{"message": 1e999}'])
 def test_what_is_not_json_is_told_so(ask, body):
     answer = ask("POST", "/send-message", data=body, content_type="application/json")
     assert error(answer) == (400, "not_json", None)

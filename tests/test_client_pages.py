@@ -140,6 +140,7 @@ def test_a_number_is_added_and_its_token_never_shown_again(owner, db, settings):
         ("external_id", "+49 30 1", "The phone number id is digits"),
         ("access_token", "", "The access token is missing."),
         ("client", "9", "Choose one of these."),
+        ("client", "²", "Choose one of these."),
         ("messages_per_second", "0", "Messages a second is a number from 0.1 to 1000"),
         ("account_id", "waba", "The account id is digits"),
     ],

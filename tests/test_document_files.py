@@ -163,6 +163,9 @@ def deep(levels: int) -> dict:
         deep(30),
         deep(400),
         of(a={"description": "x" * 40_000}),
+        of(a={"description": "\ud800"}),
+        of(**{"\ud800": {"type": "string"}}),
+        of(a={"type": "number", "minimum": float("inf")}),
     ],
 )
 def test_a_schema_that_cannot_be_held_to_is_refused(schema):
@@ -181,6 +184,24 @@ def test_a_schema_that_cannot_be_held_to_is_refused(schema):
 )
 def test_a_schema_as_programs_write_them_is_taken(schema):
     structured.check_schema(schema)
+
+
+def test_the_words_about_a_refused_schema_can_be_shown():
+    with pytest.raises(structured.BadSchema) as refused:
+        structured.check_schema({**of(a={}), "$defs": {"\ud800": "Today"}})
+    assert str(refused.value).encode()
+
+
+@pytest.mark.parametrize("answer", ['{"a": 1e999}', '{"a": -1E400}', '{"a": NaN}', '{"b": Infinity}'])
+def test_an_answer_with_a_number_that_no_json_can_hold_does_not_fit(answer):
+    with pytest.raises(structured.DoesNotFit, match="not JSON"):
+        structured.fitting(answer, of(a={"type": "number"}))
+
+
+@pytest.mark.parametrize("answer", ['{"a": [1' + "0" * 400 + "]}", '{"a": ' + "[" * 900 + "]" * 900 + "}"])
+def test_an_answer_that_cannot_be_checked_does_not_fit(answer):
+    with pytest.raises(structured.DoesNotFit):
+        structured.fitting(answer, of(a={"type": "array", "items": {"type": "number", "multipleOf": 0.01}}))
 
 
 @pytest.mark.parametrize(

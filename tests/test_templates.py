@@ -7,7 +7,7 @@ import pytest
 
 from frontdesk.channels import AccountEvent
 from frontdesk.flows import templates as reading
-from frontdesk.flows.template_parts import BadVariable, fill, obstacle, preview, slots
+from frontdesk.flows.template_parts import BadVariable, fill, fill_shortened, obstacle, preview, slots
 from frontdesk.simulator.message_templates import TEMPLATES
 from frontdesk.store import numbers, templates
 from frontdesk.store.database import transaction
@@ -121,6 +121,16 @@ def test_what_cannot_be_sent_is_said_with_the_reason():
 def test_shapes_that_meta_never_promised_break_nothing(components):
     odd = dataclasses.replace(made("order_ready"), components=components)
     assert (obstacle(odd), slots(odd), preview(odd, {}).body) == (None, [], "")
+
+
+@pytest.mark.parametrize(("text", "names"), [("{{²}} {{1}}", ["²", "1"]), ("{{1" + "0" * 5000 + "}} {{2}}", ["2", "1" + "0" * 5000]), ("{{٢}} {{10}}", ["٢", "10"])])
+def test_variables_may_be_called_by_any_digits(text, names):
+    assert [slot.name for slot in slots(body_template(text))] == names
+
+
+def test_a_text_that_is_too_long_without_any_variable_is_refused():
+    with pytest.raises(BadVariable, match="1,025 characters"):
+        fill_shortened(body_template("x" * 1025), {})
 
 
 # --- what is kept ---------------------------------------------------------------------------------------------------------------------

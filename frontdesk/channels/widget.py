@@ -4,10 +4,10 @@ A body is {"key", "visitor", "events": [{"type": "message" | "details" | "status
 its row says so: the visitor's browser reads it from there, and tells 'delivered' and 'read' as a provider would.
 """
 
-import json
 from os import PathLike
 from typing import Any
 
+from frontdesk import strict_json
 from frontdesk.channels import MEDIA_KINDS, Accepted, Content, DetailsLeft, Event, InboundMessage, Media, MediaAddress, Person
 from frontdesk.channels import ProviderError, Rejected, Sender, StatusChange
 from frontdesk.errors import Permanent, SendError
@@ -27,7 +27,7 @@ class WidgetChannel:
 
     def parse(self, body: bytes) -> list[Event]:
         try:
-            data = json.loads(body)
+            data = strict_json.loads(body)
             person = Person(user_id=_text(data["visitor"]))
             key, events = _text(data["key"]), data["events"]
         except (ValueError, KeyError, TypeError, RecursionError):

@@ -5,6 +5,7 @@ came is parked: a status that carries our id proves it was taken, and only witho
 """
 
 import logging
+import re
 import sqlite3
 import threading
 import time
@@ -41,6 +42,7 @@ PAIR_THROTTLE_BASE = 4
 LONGEST_THROTTLE_SECONDS = 600
 
 NO_MARKETING = 131050  # Meta's, for the same
+_ATTEMPT = re.compile(r"[0-9]{1,9}")
 
 
 def send_conversation(context: Context, conversation_id: int) -> int:
@@ -325,7 +327,7 @@ def _find(
         public_id, _, attempt = event.callback_data.partition(".")
         message = outbox.by_callback(db, number_id, public_id)
         if message:
-            return message, int(attempt) if attempt.isdigit() else None
+            return message, int(attempt) if _ATTEMPT.fullmatch(attempt) else None
     for external_id in (event.external_id, *event.other_ids):
         if message := outbox.by_external_id(db, number_id, external_id):
             return message, None

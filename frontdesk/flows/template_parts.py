@@ -187,7 +187,7 @@ def fill_shortened(template: Template, values: dict[str, str]) -> Filled:
     """The longest value is cut until WhatsApp takes the text. Raises BadVariable."""
     for _ in range(len(values) + 3):
         over = len(preview(template, values).body) - LONGEST_BODY
-        if over <= 0:
+        if over <= 0 or not values:
             break
         longest = max(values, key=lambda name: len(values[name]))
         values[longest] = values[longest][: max(1, len(values[longest]) - over - 2)].rstrip() + "…"
@@ -252,7 +252,11 @@ def _buttons(template: Template) -> list[dict[str, Any]]:
 def _names(part: dict[str, Any]) -> list[str]:
     """Of the variables in a part's text, each once; {{2}} before {{10}}."""
     names = dict.fromkeys(_VARIABLE.findall(_text(part)))
-    return sorted(names, key=int) if all(name.isdigit() for name in names) else list(names)
+    return sorted(names, key=_as_number) if all(name.isdecimal() for name in names) else list(names)
+
+
+def _as_number(digits: str) -> tuple[int, str]:
+    return len(digits), digits
 
 
 def _filled(part: dict[str, Any], values: dict[str, str]) -> str:

@@ -5,6 +5,7 @@ Rows are never changed (triggers refuse), and go only when they are older than A
 """
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -130,7 +131,8 @@ def newest(
     limit: int = 50,
 ) -> list[Entry]:
     """Newest first. `actor`: 'user 3', 'token 1', 'command line' or 'system'; `deed`: one, or all that begin with 'user.'."""
-    kind, _, id_ = (actor or "").rpartition(" ") if (actor or "").split(" ")[-1].isdigit() else (actor or "", "", "")
+    numbered = re.fullmatch(r"(.+) ([0-9]{1,18})", actor or "")
+    kind, id_ = numbered.groups() if numbered else (actor or "", None)
     rows = db.execute(
         f"""
         SELECT {_COLUMNS} FROM audit

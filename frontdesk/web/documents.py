@@ -4,6 +4,7 @@ import json
 
 from flask import Blueprint, Response, abort, render_template, request
 
+from frontdesk import strict_json
 from frontdesk.fetch import LONGEST_URL
 from frontdesk.flows import document_files, document_results, documents
 from frontdesk.flows.refusals import Refused
@@ -121,7 +122,7 @@ def _options(form: Form, kind: str) -> dict:
             form.wrong("categories", "Write 2 to 50 categories, one on each line, of at most 100 characters.")
         return {"categories": categories}
     try:
-        found = json.loads(schema)
+        found = strict_json.loads(schema)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
