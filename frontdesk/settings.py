@@ -269,7 +269,7 @@ class Settings:
     transcription_token: str = _setting("", _text, "Sent to that server as `Authorization: Bearer …`. Empty: nothing is.", secret=True)
     transcription_timeout_seconds: float = _setting("45", _number(0.1, 600), "How long the transcription of one message may take.")
     whisper_model: str = _setting(
-        "", _text, "Without a server: folder of a model for faster-whisper, which is installed beside Frontdesk (see README). Empty: none."
+        "", _text, "Without a server: folder of a model for faster-whisper, which is installed beside Frontdesk (docs/tour.md). Empty: none."
     )
     fetch_private_addresses: bool = _setting(
         "no",
@@ -557,7 +557,7 @@ def _refuse_root_elsewhere(data_dir: Path) -> None:
         name = pwd.getpwuid(owner).pw_name
     except KeyError:  # a container's user without a name
         name = f"#{owner}"
-    raise SettingsError("DATA_DIR", f"'{data_dir}', which belongs to {name}", f"its owner, not root: sudo -u '{name}' and the same command")
+    raise SettingsError("DATA_DIR", f"'{data_dir}', which belongs to {name}", f"its owner, not root: runuser -u {name} -- and the same command")
 
 
 def _check_together(settings: Settings) -> None:

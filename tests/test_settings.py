@@ -310,7 +310,7 @@ def test_root_leaves_the_folder_of_a_service_s_user_alone(load, tmp_path):
     folder.mkdir()
     os.chown(folder, 64123, -1)
     error = refusal(load)
-    assert error.key == "DATA_DIR" and "belongs to #64123" in error.got and "sudo -u '#64123'" in error.wants
+    assert error.key == "DATA_DIR" and "belongs to #64123" in error.got and "runuser -u #64123" in error.wants
     assert not list(folder.iterdir())
 
 
