@@ -229,6 +229,16 @@ def test_an_answer_whose_server_dies_is_handed_over_at_once_and_nobody_hears_of_
     model.start()
 
 
+def test_an_answer_claimed_where_its_model_rests_is_given_back_for_the_other_server(context, model, clock):
+    customer_writes(context, "Hi")
+    clock.forward(context.settings.quiet_seconds)
+    models.away(context.db, model.url, A, "gone", clock() + 20, clock())
+    other_worker(context)
+    reply.answer(context, 1)
+    assert model.chats == [] and inbound_states(context) == ["waiting"]
+    assert conversations.get(context.db, 1).claim_owner is None
+
+
 def test_with_every_server_away_the_customer_hears_so_once(context, model, clock):
     customer_writes(context, "Hi")
     clock.forward(context.settings.quiet_seconds + context.settings.patience_seconds)

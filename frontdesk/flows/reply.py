@@ -203,7 +203,7 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
     channel = context.channel(numbers.get(db, work.conversation.number_id).channel)
     parts = split_to_fit(_apologise_if_late(work, text, now), channel.fits)
     if work.used.hand_over is not None:
-        hand_over(work, parts)
+        keep_and_hand_over(work, parts)
         return
     if not parts:
         try_again_or_ask_person(work, ModelError("the answer held nothing that can be sent"))
@@ -243,7 +243,7 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
     ring_for_the_rest(work)
 
 
-def hand_over(work: Work, parts: list[str]) -> None:
+def keep_and_hand_over(work: Work, parts: list[str]) -> None:
     """The model wants a person: what follows is what follows when the customer asks for one, after the model's own words."""
     context = work.context
     with transaction(context.db) as db:
