@@ -241,6 +241,14 @@ def test_the_description_is_complete_and_readable(app):
     assert page.status_code == 200 and "/api/v1/tasks/{task_id}" in page.text
 
 
+def test_the_page_of_the_api_says_what_a_message_may_be_and_where_a_file_goes(app):
+    page = app.test_client().get("/api/v1/docs").text
+    links = set(re.findall(r'href="#(\w+)"', page))
+    assert "ButtonsMessage" in links and links <= set(re.findall(r'id="(\w+)"', page))
+    media = page.split("<code>/api/v1/media</code>")[1].split("</section>")[0]
+    assert "<code>file</code>" in media
+
+
 def test_pydantic_is_not_imported_before_somebody_asks(app):
     import subprocess
     import sys

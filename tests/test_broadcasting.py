@@ -14,7 +14,7 @@ from frontdesk.flows import audience, broadcasting, broadcasts as control, sendi
 from frontdesk.flows.broadcasts import CannotBroadcast, Wanted
 from frontdesk.store import broadcasts, contacts, opt_outs, outbox
 from frontdesk.store.database import transaction
-from tests.test_inbound import rows
+from tests.test_inbound import queued, rows
 from tests.test_templates import keep, made
 
 VARIABLES = {"1": {"column": "name"}, "2": {"text": "4711"}}
@@ -55,6 +55,11 @@ def test_members_become_messages_with_their_own_words_and_it_is_done(context, db
     assert broadcasts.get(db, broadcast.id).state == "done"
     progress = control.progress(context, broadcasts.get(db, broadcast.id))
     assert (progress.total, progress.sent, progress.left, progress.failed) == (2, 2, 0, 0)
+
+
+def test_the_end_of_a_broadcast_is_told_at_once(context, people, channel):
+    served(context, draft(context, people("+4915110000001,Ana"), callback_url="https://shop.example/told"))
+    assert "call_back" in queued(context, "bulk")
 
 
 def test_who_opted_out_since_the_list_was_read_and_who_lacks_a_variable_are_skipped_and_named(context, db, people, channel):
