@@ -41,6 +41,23 @@ def test_a_zip_that_unpacks_to_too_much_is_refused_before_it_is_in_memory(monkey
     assert bomb.error == document_files.TOO_LARGE and bomb.text == ""
 
 
+def test_what_a_zip_unpacks_for_nothing_is_bounded_too(monkeypatch):
+    """A file that is named a thousand times, and a compression that is unpacked whole before anybody can look at its size."""
+    archive = zipped(**{"0.pdf": b"\0" * 2_500_000})
+    monkeypatch.setattr(document_files, "MOST_UNPACKED_BYTES", 5_000_000)
+    with zipfile.ZipFile(archive, "a") as written:
+        written.filelist += [written.filelist[0]] * 1_000
+        written._didModify = True
+    with pytest.raises(Refused) as refused:
+        document_files.read_zip(archive)
+    assert refused.value.status == 413
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_BZIP2) as written:
+        written.writestr("a.txt", b"\0" * 1_000_000)
+    [found] = document_files.read_zip(packed)
+    assert found.error == document_files.NOT_UNDERSTOOD
+
+
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"no zip at all" * 100])
 def test_what_is_no_zip_is_told(data):
     with pytest.raises(Refused) as refused:

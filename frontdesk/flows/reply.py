@@ -104,7 +104,7 @@ def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
         return
     try:
         asked = ask(work)
-        keep(work, asked.text, asked.seconds)
+        keep(work, asked.text, asked.seconds, asked.retrieval_seconds)
     except NewerMessage:
         begin_anew(work)
     except HandedBack:
@@ -193,10 +193,10 @@ def ask(work: Work, watch_class: type[Watch] = Watch) -> Asked:
 # --- what came of it --------------------------------------------------------------------------------------------------------
 
 
-def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
+def keep(work: Work, text: str, model_seconds: float = 0.0, retrieval_seconds: float | None = None) -> None:
     """The answer (in WhatsApp's marks), the messages it answers and the end of the claim are one fact.
 
-    `model_seconds`: of this wait; none where a draft was written before.
+    `model_seconds`, `retrieval_seconds`: of this wait; none where a draft was written before, or nothing was searched.
     """
     context, db = work.context, work.context.db
     now = context.now()
@@ -216,7 +216,7 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
     with transaction(db):
         if not still_ours(work):
             return
-        waited = max(0.0, now - (work.conversation.waiting_since or now) - model_seconds)
+        waited = max(0.0, now - (work.conversation.waiting_since or now) - (retrieval_seconds or 0.0) - model_seconds)
         queued = [
             outbox.queue(
                 db,
@@ -226,6 +226,7 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
                 purpose="answer",
                 now=now,
                 waited_seconds=waited if content is wanted[0] else None,
+                retrieval_seconds=retrieval_seconds,
                 model_seconds=model_seconds,
             )
             for content in wanted

@@ -50,7 +50,7 @@ def numbers(db: sqlite3.Connection, client_id: int, begin: float, end: float) ->
     ).fetchone()
     seconds = db.execute(
         f"""
-        SELECT waited_seconds + COALESCE(model_seconds, 0) + sent_at - messages.created_at AS s
+        SELECT waited_seconds + COALESCE(retrieval_seconds, 0) + COALESCE(model_seconds, 0) + sent_at - messages.created_at AS s
         {_OF_DAY} AND purpose = 'answer' AND waited_seconds IS NOT NULL AND sent_at IS NOT NULL
         """,
         given,

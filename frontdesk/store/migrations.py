@@ -1662,6 +1662,29 @@ def m034b_canary(db: Database) -> None:
     )
 
 
+@migrations()
+def m035_retrieval(db: Database) -> None:
+    """An answer's search in the documents, which was counted as waiting; NULL where nothing was searched. Classes are m020's."""
+    db.conn.execute("ALTER TABLE messages ADD COLUMN retrieval_seconds REAL")
+    db.conn.execute("DROP TRIGGER counters_answered")
+    count = "ON CONFLICT (name, label) DO UPDATE SET value = value + excluded.value;"
+    seconds = "(SELECT 'waited' AS part, NEW.waited_seconds AS s UNION ALL SELECT 'model', COALESCE(NEW.model_seconds, 0)"
+    seconds += " UNION ALL SELECT 'retrieval', NEW.retrieval_seconds WHERE NEW.retrieval_seconds IS NOT NULL"
+    seconds += " UNION ALL SELECT 'send', NEW.sent_at - NEW.created_at UNION ALL SELECT 'answer', NEW.waited_seconds"
+    seconds += " + COALESCE(NEW.retrieval_seconds, 0) + COALESCE(NEW.model_seconds, 0) + NEW.sent_at - NEW.created_at)"
+    bounds = (0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1800)
+    classes = " ".join(f"WHEN s <= {bound} THEN '{bound}'" for bound in bounds)
+    db.conn.execute(
+        f"""
+        CREATE TRIGGER counters_answered AFTER UPDATE OF sent_at ON messages
+        WHEN OLD.sent_at IS NULL AND NEW.sent_at IS NOT NULL AND NEW.waited_seconds IS NOT NULL BEGIN
+            INSERT INTO counters SELECT part, CASE {classes} ELSE '+Inf' END, 1 FROM {seconds} WHERE TRUE {count}
+            INSERT INTO counters SELECT part, 'sum', MAX(0, s) FROM {seconds} WHERE TRUE {count}
+        END
+        """
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

@@ -82,6 +82,7 @@ def queue(
     media: dict[str, Any] | None = None,
     user_id: int | None = None,
     waited_seconds: float | None = None,
+    retrieval_seconds: float | None = None,
     model_seconds: float | None = None,
 ) -> int:
     """`purpose`: 'answer' (the model's), 'holding' (what is said while somebody waits), 'person' (of the user `user_id`), 'api', 'schedule',
@@ -93,8 +94,8 @@ def queue(
         """
         INSERT INTO messages (
             conversation_id, number_id, direction, state, kind, purpose, text, public_id, reply_to_external_id, provider_at,
-            created_at, due_at, user_id, waited_seconds, model_seconds, raw, media_id, media, trace)
-        VALUES (?1, ?2, 'out', 'queued', ?11, ?3, CAST(?4 AS TEXT), ?5, ?6, ?7, ?7, ?7, ?8, ?9, ?10, ?12, ?13, ?14, ?15)
+            created_at, due_at, user_id, waited_seconds, model_seconds, raw, media_id, media, trace, retrieval_seconds)
+        VALUES (?1, ?2, 'out', 'queued', ?11, ?3, CAST(?4 AS TEXT), ?5, ?6, ?7, ?7, ?7, ?8, ?9, ?10, ?12, ?13, ?14, ?15, ?16)
         """,
         (
             conversation_id,
@@ -112,6 +113,7 @@ def queue(
             media_id,
             media and json.dumps(media),
             logs.trace(),
+            retrieval_seconds,
         ),
     ).lastrowid
 
