@@ -62,6 +62,11 @@ def index_document(document_id: int) -> None:
     embedding.index_document(context(), document_id)
 
 
+def place_vectors(client_id: int) -> None:
+    """bulk · vectors of a client with very many are put with those like them, so that a search looks through a part."""
+    embedding.place_vectors(context(), client_id)
+
+
 def check_page(document_id: int) -> None:
     """bulk · what stands at a document's address now is read, and becomes a new version if it says something else."""
     reindexing.check_page(context(), document_id)

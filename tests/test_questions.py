@@ -10,6 +10,7 @@ import pytest
 from frontdesk.flows import knowledge as documents, question_answers, question_groups, questions as flow, retrieval, sweep, take_over
 from frontdesk.flows.extraction import Unreadable
 from frontdesk.store import clients, database, knowledge, questions, vectors
+from frontdesk.store.embeddings import EmbeddingModel
 from tests.test_inbound import queued
 from tests.test_knowledge import CLIENT, add, embedder, ollama  # noqa: F401
 from tests.test_reply import customer_writes
@@ -222,7 +223,7 @@ def test_a_hundred_thousand_questions_make_neither_the_page_nor_the_next_one_slo
     [question] = questions.ungrouped(db, 9)
     began = time.perf_counter()
     with database.transaction(db):
-        question_groups._put(db, question, (7, bytes(48), vectors.packed([-0.1] * 384)) if vectors.available(db) else None)
+        question_groups._put(db, question, (EmbeddingModel(7, "x", None, None, None), bytes(48), vectors.packed([-0.1] * 384)) if vectors.available(db) else None)
     assert time.perf_counter() - began < 3
 
 

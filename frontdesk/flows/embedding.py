@@ -9,12 +9,12 @@ import logging
 from collections.abc import Callable
 
 from frontdesk.errors import ModelError, ModelMissing
-from frontdesk.flows import model_hosts
+from frontdesk.flows import likeness, model_hosts
 from frontdesk.flows.chunking import told
 from frontdesk.flows.context import Context
 from frontdesk.flows.knowledge import Stopping, claimed
 from frontdesk.queues import jittered
-from frontdesk.store import embeddings, knowledge, vectors
+from frontdesk.store import cells, embeddings, knowledge, vectors
 from frontdesk.store.database import transaction
 from frontdesk.store.embeddings import EmbeddingModel
 from frontdesk.store.knowledge import Document
@@ -22,6 +22,7 @@ from frontdesk.work_options import EMBEDDING
 
 log = logging.getLogger(__name__)
 
+PLACED_AT_ONCE, PLACED_A_JOB = 200, 4_000  # in one transaction, 20 ms; and what a broadcast in the same queue waits for
 BATCH_TEXTS = 16  # some 3,000 tokens: about two seconds on a small machine
 CLEANED_AT_ONCE = 500
 TRY_AGAIN_SECONDS, TRY_MISSING_AGAIN_SECONDS = 60, 300
@@ -57,6 +58,8 @@ def index_document(context: Context, document_id: int) -> None:
     if model.retry_at and model.retry_at > context.now():
         return
     try:
+        if _is_unmeasured(model):
+            _measure(context, model)
         with claimed(context, document_id) as document:
             if document is None or not document.live or document.embedded_by == model.id:
                 return
@@ -68,6 +71,24 @@ def index_document(context: Context, document_id: int) -> None:
         return
     if not complete:
         context.queues.index_document(document_id)
+    elif cells.crowded(context.db, document.client_id, model.id):
+        context.queues.place_vectors(document.client_id)
+
+
+def _is_unmeasured(model: EmbeddingModel) -> bool:
+    return model.unrelated is None and likeness.needs_measuring(model.name)
+
+
+def _measure(context: Context, model: EmbeddingModel) -> None:
+    def vectors_of(texts: list[str]) -> list[list[float]]:
+        return _embed(context, model.name, texts, _longest_seconds(context), None)
+
+    unrelated = likeness.measure(
+        lambda texts: vectors_of([as_question(model.name, text) for text in texts]),
+        lambda texts: vectors_of([as_passage(model.name, text) for text in texts]),
+    )
+    embeddings.measured(context.db, model.id, unrelated)
+    log.info("unrelated texts have a cosine of %.2f with %s", unrelated, model.name)
 
 
 def _next_batch(context: Context, document: Document, model: EmbeddingModel) -> bool:
@@ -93,10 +114,12 @@ def _computed(context: Context, model: EmbeddingModel, missing: list[embeddings.
         if context.stopping.is_set():
             raise Stopping
 
-    settings = context.settings
-    timeout_seconds = settings.ollama_timeout_seconds + settings.ollama_load_timeout_seconds
-    found = _embed(context, model.name, texts, timeout_seconds, stop_when_told)
+    found = _embed(context, model.name, texts, _longest_seconds(context), stop_when_told)
     return [(each.hash, vectors.bits(vector), vectors.packed(vector)) for each, vector in zip(missing, found, strict=True)]
+
+
+def _longest_seconds(context: Context) -> float:
+    return context.settings.ollama_timeout_seconds + context.settings.ollama_load_timeout_seconds
 
 
 def _write_down_away(context: Context, model: EmbeddingModel, error: ModelError) -> None:
@@ -139,6 +162,33 @@ def sweep(context: Context) -> None:
         return
     for document_id in knowledge.not_embedded(context.db, model.id, now, context.settings.lease_seconds):
         context.queues.index_document(document_id)
+
+
+def begin_night(context: Context) -> None:
+    """What an upgrade, a switch of models or a lost job left: a model that was not measured, vectors in no cell."""
+    name, document_id = context.settings.embed_model, knowledge.first_live(context.db)
+    if name and document_id and _is_unmeasured(embeddings.model(context.db, name)):
+        context.queues.index_document(document_id)
+    for client_id, model_id in embeddings.all_serving(context.db):
+        if cells.crowded(context.db, client_id, model_id):
+            context.queues.place_vectors(client_id)
+
+
+def place_vectors(context: Context, client_id: int) -> None:
+    """`bulk`: vectors of a large client that lie in no cell move into theirs; rings for the rest of them."""
+    model = embeddings.serving(context.db, client_id)
+    if model is None or not vectors.available(context.db):
+        return
+    if middles := cells.new_middles(context.db, client_id, model.id):
+        with transaction(context.db) as db:
+            cells.begin(db, client_id, model.id, middles)
+    for _ in range(0, PLACED_A_JOB, PLACED_AT_ONCE):
+        if context.stopping.is_set():
+            return
+        with transaction(context.db) as db:
+            if not cells.place(db, client_id, model.id, PLACED_AT_ONCE):
+                return
+    context.queues.place_vectors(client_id)
 
 
 def clean(context: Context) -> None:

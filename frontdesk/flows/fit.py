@@ -13,7 +13,7 @@ from frontdesk.flows.context import Context
 from frontdesk.store import embeddings, knowledge, passages, vectors
 from frontdesk.store.seen import Shown
 
-# Measured with all-minilm. The cosines of other models lie higher: there this holds less back, and the model's own word decides.
+# Measured with all-minilm alone; the cosines of other models are brought to its scale (likeness.py).
 LEAST_SIMILARITY = 0.18
 LEAST_COVERAGE, LEAST_COVERAGE_WITH_VECTORS = 0.03, 0.3
 CLEAR_COVERAGE, CLEAR_COVERAGE_WITH_VECTORS = 0.3, 0.2

@@ -6,16 +6,17 @@ the hundred-thousandth costs what the first one did.
 
 import logging
 
-from frontdesk.flows import embedding, retrieval
+from frontdesk.flows import embedding, likeness, retrieval
 from frontdesk.flows.context import Context
 from frontdesk.store import embeddings, questions, vectors
 from frontdesk.store.database import transaction
+from frontdesk.store.embeddings import EmbeddingModel
 from frontdesk.store.questions import Question
 
 log = logging.getLogger(__name__)
 
 BATCH = 16  # one inference: a customer's answer waits for no more
-# Measured with all-minilm: what is asked in other words has 0.7 to 0.95, two questions about one thing up to 0.76.
+# Measured with all-minilm, to whose scale other models' cosines are brought (likeness.py): what is asked in other words has 0.7 to 0.95, two questions about one thing up to 0.76.
 ALIKE_BY_MEANING = 0.8
 ALIKE_BY_WORDS = 0.6
 NEWEST, NEAR = 5_000, 20
@@ -25,7 +26,7 @@ EMBED_SECONDS = 30
 KEPT_SECONDS = 400 * 24 * 3600
 CLEANED_AT_ONCE = 5_000
 
-Vector = tuple[int, bytes, bytes]
+Vector = tuple[EmbeddingModel, bytes, bytes]
 
 
 def put_together(context: Context) -> None:
@@ -49,18 +50,19 @@ def _vectors(context: Context, found: list[Question]) -> list[Vector | None]:
     computed = embedding.question_vectors(context, model, [question.text for question in found], EMBED_SECONDS)
     if computed is None:
         return [None] * len(found)
-    return [(model.id, vectors.bits(each), vectors.packed(each)) for each in computed]
+    return [(model, vectors.bits(each), vectors.packed(each)) for each in computed]
 
 
 def _put(db, question: Question, vector: Vector | None) -> None:
     words = words_of(question.text)
     like = questions.nearest_by_words(db, question.client_id, words, MOST_OF_A_WORD) if words else None
     group_id = like[0] if like and like[1] >= ALIKE_BY_WORDS else None
-    if group_id is None and vector is not None:
-        near = questions.nearest_by_vector(db, question.client_id, *vector, NEWEST, NEAR)
-        group_id = near[0] if near and near[1] >= ALIKE_BY_MEANING else None
+    model, *kept = vector or (None,)
+    if group_id is None and model:
+        near = questions.nearest_by_vector(db, question.client_id, model.id, *kept, NEWEST, NEAR)
+        group_id = near[0] if near and likeness.comparable(near[1], model.unrelated) >= ALIKE_BY_MEANING else None
     if group_id is None:
-        group_id = questions.new_group(db, question, words, vector)
+        group_id = questions.new_group(db, question, words, (model.id, *kept) if model else None)
     questions.put_in(db, question, group_id)
 
 

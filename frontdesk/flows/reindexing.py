@@ -38,6 +38,7 @@ def begin_night(context: Context) -> None:
     with context.ringing():
         reading.sweep(context)
         embedding.sweep(context)
+        embedding.begin_night(context)
         sweep(context)
 
 

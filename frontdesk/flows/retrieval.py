@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from frontdesk.flows import embedding
+from frontdesk.flows import embedding, likeness
 from frontdesk.flows.context import Context
 from frontdesk.store import embeddings, knowledge, passages, vectors
 from frontdesk.store.embeddings import EmbeddingModel
@@ -39,7 +39,7 @@ COUNTS_KEPT_SECONDS = 600
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A piece of a document that may answer. `similarity`: its cosine to the question, None without vectors."""
+    """A piece of a document that may answer. `similarity`: its cosine to the question, as likeness.py makes it; None without vectors."""
 
     document_id: int
     name: str
@@ -108,10 +108,11 @@ def ranked(
 
 def _nearest(db: sqlite3.Connection, client_id: int, model: EmbeddingModel, vector: Sequence[float]) -> list[tuple[int, float]]:
     try:
-        return passages.by_meaning(db, client_id, model.id, vectors.bits(vector), vectors.packed(vector), CANDIDATES)
+        near = passages.by_meaning(db, client_id, model.id, vectors.bits(vector), vectors.packed(vector), CANDIDATES)
     except sqlite3.OperationalError as error:  # a model of the same name with other dimensions: words still find
         log.warning("no search by the vectors of %s: %s", model.name, error)
         return []
+    return [(chunk_id, likeness.comparable(cosine, model.unrelated)) for chunk_id, cosine in near]
 
 
 def best(db: sqlite3.Connection, scores: dict[int, float], similar: dict[int, float], k: int) -> list[Passage]:

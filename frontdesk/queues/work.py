@@ -194,6 +194,12 @@ class Queues:
         if not self._stands_in("documents", f"{carries}-"):
             self.put("documents", "jobs.index_document", carries, document_id)
 
+    def place_vectors(self, client_id: int) -> None:
+        """Takes CPU and no model: on `bulk`, and once, however often it is rung for."""
+        carries = f"place-{client_id}"
+        if not self._stands_in("bulk", f"{carries}-"):
+            self.put("bulk", "jobs.place_vectors", carries, client_id)
+
     def replays(self) -> None:
         """One job for each inference, and the next one behind whatever else stands in line."""
         if not self._stands_in("documents", "replays-"):

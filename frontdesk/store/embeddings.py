@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingModel:
+    """`unrelated`: the cosine of texts that have nothing to do with each other (flows/likeness.py), None until it was measured."""
+
     id: int
     name: str
     away_reason: str | None
     retry_at: float | None
+    unrelated: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,12 @@ def model(db: sqlite3.Connection, name: str) -> EmbeddingModel:
 
 
 def _model(db: sqlite3.Connection, column: str, value: str | int) -> EmbeddingModel | None:
-    row = db.execute(f"SELECT id, name, away_reason, retry_at FROM knowledge_models WHERE {column} = ?", (value,)).fetchone()
+    row = db.execute(f"SELECT id, name, away_reason, retry_at, unrelated FROM knowledge_models WHERE {column} = ?", (value,)).fetchone()
     return EmbeddingModel(*row) if row else None
+
+
+def measured(db: sqlite3.Connection, model_id: int, unrelated: float) -> None:
+    db.execute("UPDATE knowledge_models SET unrelated = ? WHERE id = ?", (unrelated, model_id))
 
 
 def away(db: sqlite3.Connection, model_id: int, reason: str, retry_at: float) -> None:
@@ -48,6 +55,11 @@ def serving(db: sqlite3.Connection, client_id: int) -> EmbeddingModel | None:
     """The model by whose vectors this client's documents are searched."""
     row = db.execute("SELECT model_id FROM knowledge_serving WHERE client_id = ?", (client_id,)).fetchone()
     return _model(db, "id", row["model_id"]) if row else None
+
+
+def all_serving(db: sqlite3.Connection) -> list[tuple[int, int]]:
+    """Each client that is searched by vectors, with the id of its model."""
+    return [tuple(row) for row in db.execute("SELECT client_id, model_id FROM knowledge_serving")]
 
 
 def missing(db: sqlite3.Connection, document_id: int, model_id: int, limit: int) -> list[Missing]:
@@ -106,7 +118,8 @@ def serve_if_complete(db: sqlite3.Connection, client_id: int, model_id: int) -> 
 
 def forget_others(db: sqlite3.Connection, client_id: int, model_id: int) -> None:
     """Vectors of models that no longer serve this client."""
-    db.execute("DELETE FROM knowledge_vectors WHERE client_id = ? AND model_id <> ?", (client_id, model_id))
+    for table in ("knowledge_vectors", "knowledge_cells"):
+        db.execute(f"DELETE FROM {table} WHERE client_id = ? AND model_id <> ?", (client_id, model_id))
 
 
 def clean(db: sqlite3.Connection, model_id: int | None, limit: int) -> int:

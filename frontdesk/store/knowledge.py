@@ -109,6 +109,12 @@ def any_of(db: sqlite3.Connection, client_id: int) -> bool:
     return row is not None
 
 
+def first_live(db: sqlite3.Connection) -> int | None:
+    """Any document that searches find."""
+    row = db.execute("SELECT id FROM knowledge_documents WHERE live = 1 LIMIT 1").fetchone()
+    return row["id"] if row else None
+
+
 def live_count(db: sqlite3.Connection) -> int:
     """Documents of all clients that searches find."""
     return db.execute("SELECT COUNT(*) FROM knowledge_documents WHERE live = 1").fetchone()[0]

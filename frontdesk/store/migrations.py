@@ -1685,6 +1685,41 @@ def m035_retrieval(db: Database) -> None:
     )
 
 
+@migrations()
+def m037_cells(db: Database) -> None:
+    """Vectors by likeness (store/cells.py). All begin in cell 0, which every search looks into."""
+    _statements(
+        db,
+        """
+        -- the cosine of texts that have nothing to do with each other
+        ALTER TABLE knowledge_models ADD COLUMN unrelated REAL;
+        CREATE TABLE knowledge_cells (
+            client_id INTEGER NOT NULL REFERENCES clients ON DELETE CASCADE,
+            model_id INTEGER NOT NULL,
+            cell INTEGER NOT NULL,
+            -- the lowest of those that were chosen together
+            first INTEGER NOT NULL,
+            bits BLOB NOT NULL,
+            PRIMARY KEY (client_id, model_id, cell)
+        ) WITHOUT ROWID;
+        ALTER TABLE knowledge_vectors RENAME TO knowledge_vectors_before;
+        CREATE TABLE knowledge_vectors (
+            client_id INTEGER NOT NULL,
+            model_id INTEGER NOT NULL,
+            cell INTEGER NOT NULL DEFAULT 0,
+            chunk_id INTEGER NOT NULL REFERENCES knowledge_chunks ON DELETE CASCADE,
+            embedding_id INTEGER NOT NULL,
+            bits BLOB NOT NULL,
+            PRIMARY KEY (client_id, model_id, cell, chunk_id)
+        ) WITHOUT ROWID;
+        INSERT INTO knowledge_vectors (client_id, model_id, chunk_id, embedding_id, bits)
+        SELECT client_id, model_id, chunk_id, embedding_id, bits FROM knowledge_vectors_before;
+        DROP TABLE knowledge_vectors_before;
+        CREATE UNIQUE INDEX knowledge_vectors_chunk ON knowledge_vectors (chunk_id, model_id)
+        """,
+    )
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

@@ -5,6 +5,7 @@ first: those of others are passed over. (Asking for a mark of the client beside 
 """
 
 import json
+import math
 import re
 import sqlite3
 import unicodedata
@@ -15,6 +16,7 @@ from frontdesk.store.search import spaced
 
 NO_WORD = re.compile(r"[^\w\u0300-\u036f\u0900-\u0dff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+|_+")
 NEAREST_BY_BITS = 150  # exact distances are computed of so many
+CELLS_SHARE = 0.2  # of a large client's cells (cells.py), so many are looked into: the nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +157,19 @@ def by_meaning(
     db: sqlite3.Connection, client_id: int, model_id: int, bits: bytes, vector: bytes, limit: int
 ) -> list[tuple[int, float]]:
     """The chunks nearest to a vector with their cosine, best first. Wants sqlite-vec (vectors.available)."""
+    whose = {"client_id": client_id, "model_id": model_id}
+    cells = db.execute("SELECT COUNT(*) FROM knowledge_cells WHERE client_id = :client_id AND model_id = :model_id", whose).fetchone()[0]
     rows = db.execute(
         """
         SELECT near.chunk_id, 1 - vec_distance_cosine(vector, :vector) AS similarity
         FROM (
-            SELECT chunk_id, embedding_id FROM knowledge_vectors WHERE client_id = :client_id AND model_id = :model_id
+            SELECT chunk_id, embedding_id FROM knowledge_vectors
+            WHERE client_id = :client_id AND model_id = :model_id AND cell IN (
+                SELECT 0 UNION ALL SELECT cell FROM (
+                    SELECT cell FROM knowledge_cells WHERE client_id = :client_id AND model_id = :model_id
+                    ORDER BY vec_distance_hamming(vec_bit(bits), vec_bit(:bits)) LIMIT :cells
+                )
+            )
             ORDER BY vec_distance_hamming(vec_bit(bits), vec_bit(:bits)) LIMIT :near
         ) AS near
         CROSS JOIN knowledge_chunks INDEXED BY knowledge_chunks_client ON knowledge_chunks.client_id = :client_id AND knowledge_chunks.id = near.chunk_id
@@ -167,7 +177,7 @@ def by_meaning(
         CROSS JOIN knowledge_embeddings ON knowledge_embeddings.id = embedding_id
         ORDER BY similarity DESC LIMIT :limit
         """,
-        {"client_id": client_id, "model_id": model_id, "bits": bits, "vector": vector, "near": NEAREST_BY_BITS, "limit": limit},
+        {**whose, "bits": bits, "vector": vector, "cells": math.ceil(cells * CELLS_SHARE), "near": NEAREST_BY_BITS, "limit": limit},
     )
     return [(row["chunk_id"], row["similarity"]) for row in rows]
 
