@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from frontdesk.store.dead_letters import DEAD
 
 MOST_MODELS = 20
+MOST_COUNTED = 1_000  # of what may be any number: a page says '1,000+' instead of counting on
 
 
 @dataclass(frozen=True, slots=True)

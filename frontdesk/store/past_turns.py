@@ -52,7 +52,7 @@ def find(
         ORDER BY answers.id DESC LIMIT :limit
         """,
         {
-            "client_id": client_id, "since": since, "until": until, "match": search.query(words) if words else None, "limit": limit,
+            "client_id": client_id, "since": since, "until": until, "match": search.query(db, words) if words else None, "limit": limit,
             "first": first_since(db, since), "conversations": json.dumps(list(conversation_ids)) if conversation_ids else None,
         },
     ).fetchall()  # fmt: skip
