@@ -250,9 +250,14 @@ def measured(settings: Settings, messages: int, rounds: int, only: str) -> dict[
     with transaction(context.db) as db:
         while measures.roll_up(db, NOW):
             pass
+    print(f"{messages:,}: hours counted", flush=True)
     before = context.db.execute("SELECT id FROM messages WHERE conversation_id = ? ORDER BY id LIMIT 1 OFFSET ?", (LONG, 20)).fetchone()
     works = chain(pages(browser, before["id"]), api(browser, token, messages), recurring(context), beside(context))
-    found = {name: milliseconds(work, rounds) for name, work in works if only in name}
+    found = {}
+    for name, work in works:
+        if only in name:
+            found[name] = milliseconds(work, rounds)
+            print(f"    {name}: {found[name]:.2f}", flush=True)
     if only in DRAIN:
         found[DRAIN] = drained(context, messages, rounds)
     return found

@@ -101,6 +101,6 @@ def test_a_beginning_of_very_many_words_finds_the_newest_of_them(said, db):
 
 
 def test_a_beginning_of_very_many_words_is_found_however_old_they_are(said, db, monkeypatch):
-    monkeypatch.setattr(search, "LOOKED_THROUGH", 10)
+    monkeypatch.setattr(search, "LOOKED_THROUGH", (10,))
     said(*[f"order 7001{n:03}" for n in range(101)], *["order 70020"] * 20)
     assert len(found(db, "7001")) == search.LIMIT and found(db, "7001")[0] == "order 7001100"

@@ -1688,6 +1688,10 @@ def m039_many(db: Database) -> None:
         CREATE INDEX messages_broadcast_failed ON messages (broadcast_id, error_code) WHERE broadcast_id IS NOT NULL AND state = 'failed';
         CREATE INDEX messages_broadcast_replied ON messages (broadcast_id) WHERE broadcast_id IS NOT NULL AND replied_at IS NOT NULL;
 
+        -- Of a long conversation the reactions alone; of those that people took over, each person's.
+        CREATE INDEX messages_reactions ON messages (conversation_id, id) WHERE kind = 'reaction';
+        CREATE INDEX inbox_mine ON conversations (taken_by) WHERE state = 'human';
+
         CREATE INDEX opt_outs_at ON opt_outs (stopped_at);
         CREATE INDEX callbacks_event ON callbacks (event, state);
         CREATE INDEX callbacks_age ON callbacks (created_at)

@@ -20,7 +20,7 @@ SNIPPET_CHARACTERS = 120
 # every word that begins so, which takes longer the more is stored: the words are asked for instead, if they are no more than these.
 INDEXED_LETTERS = 3
 MOST_WORDS = 100
-LOOKED_THROUGH = 2_000  # messages, for one of very many words
+LOOKED_THROUGH = (200, 2_000)  # messages, for one of very many words
 
 # Thai, Lao, Khmer, Burmese; kana, Han; Hangul has spaces of its own.
 _UNSPACED = re.compile(r"([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])")
@@ -81,7 +81,7 @@ def query(db: sqlite3.Connection, words: str) -> str | None:
     return (_match(db, tokens) or _joined(tokens, _begun(tokens[-1]))) if tokens else None
 
 
-def _newest(db: sqlite3.Connection, match: str, client_id: int | None, limit: int) -> list[sqlite3.Row]:
+def _newest(db: sqlite3.Connection, match: str, client_id: int | None, limit: int, hits: int | None = None) -> list[sqlite3.Row]:
     return db.execute(
         f"""
         SELECT messages.id, conversation_id, {SHOWN_NAME}, direction, messages.created_at, text
@@ -92,16 +92,19 @@ def _newest(db: sqlite3.Connection, match: str, client_id: int | None, limit: in
         WHERE :client_id IS NULL OR contacts.client_id = :client_id
         ORDER BY messages.id DESC LIMIT :limit
         """,
-        {"match": match, "client_id": client_id, "limit": limit, "hits": limit if client_id is None else 50 * limit},
+        {"match": match, "client_id": client_id, "limit": limit, "hits": hits or (limit if client_id is None else 50 * limit)},
     ).fetchall()
 
 
 def _begun_often(db: sqlite3.Connection, tokens: list[str], client_id: int | None, limit: int) -> list[sqlite3.Row]:
     """Very many words begin like the last one, as order numbers do: most likely some are among the newest with its first letters."""
-    rows = _newest(db, _joined(tokens, _begun(_plain(tokens[-1])[:INDEXED_LETTERS])), client_id, LOOKED_THROUGH)
+    match = _joined(tokens, _begun(_plain(tokens[-1])[:INDEXED_LETTERS]))
     begins = re.compile(rf"(?<![^\W_]){re.escape(_plain(tokens[-1]))}")
-    fitting = [row for row in rows if begins.search(_plain(row["text"]))][:limit]
-    return fitting if len(fitting) == limit else _newest(db, _joined(tokens, _begun(tokens[-1])), client_id, limit)
+    for most in LOOKED_THROUGH:
+        fitting = [row for row in _newest(db, match, client_id, most, hits=most) if begins.search(_plain(row["text"]))]
+        if len(fitting) >= limit:
+            return fitting[:limit]
+    return _newest(db, _joined(tokens, _begun(tokens[-1])), client_id, limit)
 
 
 def _tokens(words: str) -> list[str]:
