@@ -8,8 +8,8 @@ from functools import cache
 from frontdesk import queues
 from frontdesk import settings as settings_module
 from frontdesk.flows import alerting, audience, broadcasting, callbacks, canary as canaries, digests as daily, document_reading, document_work, early, embedding
-from frontdesk.flows import erasing, firing, forgetting, inbound, knowledge, media, model_away, question_groups, receiving, reindexing, replaying
-from frontdesk.flows import reply as replying, sending, suggest as suggesting, sweep as sweeping
+from frontdesk.flows import erasing, firing, forgetting, knowledge, media, model_away, question_groups, receiving, reindexing, replaying
+from frontdesk.flows import reply as replying, rounds, sending, suggest as suggesting, sweep as sweeping
 from frontdesk.flows import templates as reading_templates, trying
 from frontdesk.flows.context import Context, make as make_context
 from frontdesk.store import outbox
@@ -28,8 +28,8 @@ def senders() -> sending.Senders:
 
 
 def drain() -> None:
-    """high · the inbox becomes rows, and what they owe gets its bells."""
-    inbound.drain(context())
+    """high · the inbox becomes rows, what they owe gets its bells, and what is queued goes out: see rounds.py."""
+    rounds.go(context(), senders().submit)
 
 
 def reply() -> None:
@@ -98,9 +98,8 @@ def keep_draft(conversation_id: int) -> None:
 
 
 def send() -> None:
-    """high · what conversations have queued goes out, each on a thread and in order: nobody waits for another's call."""
-    for conversation_id in context().queues.take_sends():
-        senders().submit(conversation_id)
+    """high · the same, rung for by who has queued something."""
+    rounds.go(context(), senders().submit)
 
 
 def fire_schedules() -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import time
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -172,6 +173,14 @@ def test_moments_are_evenly_apart_and_never_beyond_the_horizon(context):
     assert 7 <= len(slots) <= 9 and slots == sorted(slots) and slots[-1] <= 0.1
     assert all(abs(after - before - 1 / 80) < 1e-4 for before, after in zip(slots, slots[1:]))
     assert len(context.limits.reserve(1, 80, 100, 0.1)) <= 1, "they are taken"
+
+
+def test_moments_that_nobody_took_are_made_up_for_within_limits(context):
+    context.limits.reserve(1, 80, 1, 0.1)
+    time.sleep(0.5)
+    slots = context.limits.reserve(1, 80, 100, 0.1, 0.25)
+    assert slots[0] == -0.25 and 28 <= len(slots) <= 29, "a quarter of a second back, a tenth ahead"
+    assert len(context.limits.reserve(1, 80, 100, 0, 0.25)) < 20, "once"
 
 
 def test_a_reply_does_not_wait_behind_reserved_moments(context):

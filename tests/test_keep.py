@@ -144,7 +144,7 @@ def test_a_term_while_it_waits_to_start_again_ends_it_at_once(kept):
     told_at = time.monotonic()
     each.keep.send_signal(signal.SIGTERM)
     assert each.keep.wait(PATIENCE_SECONDS) == 0
-    assert time.monotonic() - told_at < 1.5
+    assert time.monotonic() - told_at < 3
 
 
 def test_no_signal_is_lost_however_early_it_comes():

@@ -345,16 +345,16 @@ def test_an_answer_that_stalls_ends_at_the_deadline(standin, after):
     started = time.monotonic()
     with pytest.raises(ModelAway, match="no answer within 0.4 s"):
         Ollama(standin.url, timeout_seconds=0.4).chat(ASK, OPTIONS)
-    assert 0.4 <= time.monotonic() - started < 1
+    assert 0.4 <= time.monotonic() - started < 4
     standin.wait_for(lambda s: s.cancelled_count == 1 and s.generating == 0)
 
 
 def test_the_deadline_holds_for_the_retry_too(standin):
-    standin.enqueue(Reply("half", end="nothing", first_token_delay_seconds=0.3), Reply("x", end="stall"))
+    standin.enqueue(Reply("half", end="nothing", first_token_delay_seconds=1), Reply("x", end="stall"))
     started = time.monotonic()
-    with pytest.raises(ModelAway, match="within 0.5 s"):
-        Ollama(standin.url, timeout_seconds=0.5).chat(ASK, OPTIONS)
-    assert time.monotonic() - started < 0.8
+    with pytest.raises(ModelAway, match="within 1.5 s"):
+        Ollama(standin.url, timeout_seconds=1.5).chat(ASK, OPTIONS)
+    assert time.monotonic() - started < 2.4
 
 
 def test_an_answer_that_trickles_is_not_faster_than_the_deadline(standin):
@@ -403,7 +403,7 @@ def test_the_watch_stops_the_pause_before_a_retry(standin):
         Ollama(standin.url, crash_pause_seconds=30).chat(
             ASK, OPTIONS, watch=raising(NewerMessage(), after_calls=1), watch_every_seconds=0.05
         )
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 10
 
 
 def test_the_watch_stops_a_chat_that_waits_behind_another(standin, ollama):

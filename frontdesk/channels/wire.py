@@ -14,7 +14,10 @@ Three things follow, and they are all this module does:
 """
 
 import os
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -39,6 +42,19 @@ CONNECT_SECONDS = 5.0
 MOST_PREPARED = 100  # addresses of numbers; WATI has one for each message, and these are forgotten together
 HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}  # identity: so that ANSWER_BYTES bounds memory as well
 ANSWER_BYTES = 256 * 1024  # an answer of Meta's is under 2 kB
+
+
+_of_thread = threading.local()
+
+
+@contextmanager
+def held_until(wait: Callable[[], None]) -> Iterator[None]:
+    """For a call made inside, in this thread: all of it is made ready and connected, then `wait` says when its first byte may go."""
+    _of_thread.wait = wait
+    try:
+        yield
+    finally:
+        _of_thread.wait = None
 
 
 class NotSent(Exception):
@@ -200,6 +216,15 @@ class _Connecting:
             raise
         except (HTTPError, OSError) as error:
             raise NewConnectionError(self, type(error).__name__) from error
+
+    def send(self, data) -> None:
+        wait = getattr(_of_thread, "wait", None)
+        if wait is not None:
+            _of_thread.wait = None
+            if self.sock is None:
+                self.connect()
+            wait()
+        super().send(data)
 
 
 class _Connection(_Connecting, HTTPConnection):

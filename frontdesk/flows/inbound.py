@@ -54,18 +54,25 @@ class Consequences:
 
 def drain(context: Context) -> int:
     """Empty the inbox; returns how many webhooks were read."""
-    context.inbox.silence()
     count = 0
-    while entries := context.inbox.read():
-        consequences = Consequences()
-        with transaction(context.db) as db:
-            for entry in entries:
-                with logs.about(entry.origin):
-                    _record(context, db, entry, consequences)
-        ring(context, consequences)
-        context.inbox.delete(entries)
-        count += len(entries)
+    while read := drain_some(context):
+        count += read
     return count
+
+
+def drain_some(context: Context) -> int:
+    """As drain(), of the oldest webhooks: one transaction's worth."""
+    entries = context.inbox.read()
+    if not entries:
+        return 0
+    consequences = Consequences()
+    with transaction(context.db) as db:
+        for entry in entries:
+            with logs.about(entry.origin):
+                _record(context, db, entry, consequences)
+    ring(context, consequences)
+    context.inbox.delete(entries)
+    return len(entries)
 
 
 def ring(context: Context, consequences: Consequences) -> None:

@@ -5,9 +5,12 @@ import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from frontdesk.channels import Accepted, Person, Sender
+from frontdesk.channels.wire import held_until
 from frontdesk.errors import SendError, Unknown
 from frontdesk.flows.context import Context
 from frontdesk.queues import RedisError
@@ -16,9 +19,9 @@ from frontdesk.store.outbox import Outbound
 log = logging.getLogger(__name__)
 
 MOST_THREADS = 160
-LATE_SECONDS, LONGEST_SHIFT_SECONDS = 0.03, 5.0
+LATE_SECONDS, LONGEST_SHIFT_SECONDS = 0.5, 5.0
 # A little more than the second that is counted at the other end, for calls take unequal times to get there.
-WINDOW_SECONDS = 1.008
+WINDOW_SECONDS = 1.0085
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +39,16 @@ class Call:
 
 
 class Window:
-    """No WINDOW_SECONDS hold more calls of this process than the number's limit."""
+    """No WINDOW_SECONDS hold more calls of a number's than its limit. `ages`: so many seconds ago calls began before it was made."""
 
-    def __init__(self):
+    def __init__(self, ages: Iterable[float] = ()):
         self._lock = threading.Lock()
-        self._begun: deque[float] = deque()
+        now = time.monotonic()
+        self._begun: deque[float] = deque(now - age for age in ages)
+
+    def ages(self) -> list[float]:
+        now = time.monotonic()
+        return [now - at for at in self._begun]
 
     def wait(self, limit: float) -> None:
         while (delay := self._enter(max(1, int(limit)))) > 0:
@@ -81,35 +89,49 @@ class Pump:
 
     def put(self, call: Call) -> None:
         self.under_way += 1
-        self._windows.setdefault(call.message.number_id, Window())
+        number_id = call.message.number_id
+        if number_id not in self._windows:
+            self._windows[number_id] = Window(self._calls_before(number_id))
         self.calls.put(call)
+
+    def _calls_before(self, number_id: int) -> list[float]:
+        """Of the job before this one."""
+        try:
+            return self._context.limits.calls(number_id)
+        except RedisError:
+            return []
 
     def finish(self) -> None:
         for _ in self._threads:
             self.calls.put(None)
+        with suppress(RedisError):
+            for number_id, window in self._windows.items():
+                self._context.limits.keep_calls(number_id, window.ages())
 
     def _work(self) -> None:
         while (call := self.calls.get()) is not None:
-            self._wait_for(call)
-            self._windows[call.message.number_id].wait(call.limit)
             self.results.put((call.message, self._made(call)))
 
     def _wait_for(self, call: Call) -> None:
-        """Until its moment. Where the machine stood still and many are late they take new moments: together they would be too many."""
+        """Until its moment, and until the last second has room."""
         late = time.monotonic() - call.at
-        if late < LATE_SECONDS:
-            return time.sleep(max(0.0, -late))
+        time.sleep(max(0.0, -late) if late < LATE_SECONDS else self._new_moment(call))
+        self._windows[call.message.number_id].wait(call.limit)
+
+    def _new_moment(self, call: Call) -> float:
+        """In how many seconds. Where the machine stood still many are late, and together they would be too many."""
         try:
             slots = self._context.limits.reserve(call.message.number_id, call.rate, 1, LONGEST_SHIFT_SECONDS)
         except RedisError:
             slots = []
-        time.sleep(max(0.0, slots[0]) if slots else 1 / call.rate)
+        return max(0.0, slots[0]) if slots else 1 / call.rate
 
     def _made(self, call: Call) -> Accepted | SendError:
         try:
-            return self._context.channel(call.channel).send(
-                call.sender, call.person, call.message.content, callback_data=call.message.callback_data, file_id=call.file_id
-            )
+            with held_until(lambda: self._wait_for(call)):
+                return self._context.channel(call.channel).send(
+                    call.sender, call.person, call.message.content, callback_data=call.message.callback_data, file_id=call.file_id
+                )
         except SendError as error:
             return error
         except Exception as error:  # a thread that dies would take its place in the pump with it

@@ -65,6 +65,8 @@ def _nothing_left(said: str) -> bool:
     spaced, unspaced = _phrases()
     for phrase in unspaced:
         said = said.replace(phrase, " ")
+    if not _words().issuperset(said.split()):
+        return False
     said = " ".join(said.split()).join("  ")
     for phrase in spaced:
         while f" {phrase} " in said:
@@ -79,3 +81,10 @@ def _phrases() -> tuple[list[str], list[str]]:
     longest_first = sorted(entries, key=lambda entry: (-len(entry), entry))
     unspaced = [entry for entry in longest_first if "\u3040" <= entry[0] <= "\u9fff"]
     return [entry for entry in longest_first if entry not in unspaced], unspaced
+
+
+@lru_cache(maxsize=1)
+def _words() -> frozenset[str]:
+    """Of all phrases that spaces part from others."""
+    spaced, _ = _phrases()
+    return frozenset(word for phrase in spaced for word in phrase.split())

@@ -99,7 +99,8 @@ def _spec(name: str, description: str, parameters: dict[str, Any]) -> dict[str, 
 def kit(context: Context, client: Client, conversation: Conversation | None, options: ModelOptions, ratio: float | None) -> Kit | None:
     """None where the client has no tools on, or its model cannot use any."""
     db = context.db
-    names = tuple(name for name in tools.BUILT_IN if name in tools.switched_on(db, client.id))
+    switched_on = tools.switched_on(db, client.id)
+    names = tuple(name for name in tools.BUILT_IN if name in switched_on)
     declared = tools.lookups(db, client.id, only_on=True)
     if not (names or declared) or not _model_can(context, options.model):
         return None

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from frontdesk.queues.connection import Connection, Script
+from frontdesk.queues.connection import Connection, Line, Script
 
 INBOX = "inbox"
 BELL = "inbox:rung"
@@ -40,6 +40,7 @@ class Inbox:
     def __init__(self, connection: Connection):
         self.redis = connection
         self._put = Script(connection, _PUT)
+        self._line = Line(connection)
 
     def put(self, channel: str, body: bytes, received_at: float) -> bool:
         """Keep a webhook; one round trip. True if the bell was silent: the caller enqueues `jobs.drain`.
@@ -52,17 +53,22 @@ class Inbox:
         """A webhook that was drained before. The caller enqueues `jobs.drain`. Raises RedisError: nothing has changed."""
         self.redis.xadd(INBOX, {"channel": channel, "body": body, "at": repr(received_at), "origin": origin})
 
+    def being_read(self) -> None:
+        """Somebody looks into it again and again: nobody needs to ring."""
+        self._line.ask("SET", BELL, 1, "EX", BELL_SECONDS)
+
     def silence(self) -> None:
-        """Called before reading: what comes after this rings again."""
-        self.redis.delete(BELL)
+        """Called before the last look: what comes after this rings again."""
+        self._line.ask("DEL", BELL)
 
     def read(self) -> list[InboxEntry]:
-        return [_entry(id_, fields) for id_, fields in self.redis.xrange(INBOX, count=INBOX_BATCH)]
+        entries = self._line.ask("XRANGE", INBOX, "-", "+", "COUNT", INBOX_BATCH)
+        return [_entry(id_, dict(zip(flat[::2], flat[1::2], strict=True))) for id_, flat in entries]
 
     def delete(self, entries: Iterable[InboxEntry]) -> None:
         ids = [entry.id for entry in entries]
         if ids:
-            self.redis.xdel(INBOX, *ids)
+            self._line.ask("XDEL", INBOX, *ids)
 
     def length(self) -> int:
         return self.redis.xlen(INBOX)

@@ -1,5 +1,6 @@
 """How fast things may happen: rates that every process shares through Redis."""
 
+import json
 import random
 import threading
 import time
@@ -32,18 +33,19 @@ end
 return tostring(waits)
 """
 
-# The same key, evenly: the first free moment from now on, and how many fit before the horizon.
+# The same key, evenly: the first free moment, how many fit before the horizon. Moments that nobody took are good for so long.
 _RESERVE = """
 if redis.call('EXISTS', KEYS[2]) == 1 then return {'0', '0'} end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-local interval, most, horizon = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local interval, most, horizon, past = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local at = tonumber(redis.call('GET', KEYS[1]) or now)
-if at < now or at > now + 600 + interval then at = now end
+if at > now + 600 + interval then at = now end
+at = math.max(at, now - past)
 local count = math.min(most, math.floor((now + horizon - at) / interval) + 1)
 if count < 1 then return {'0', '0'} end
 local free = at + count * interval
-redis.call('SET', KEYS[1], string.format('%.6f', free), 'PX', math.ceil((free - now) * 1000) + 1000)
+redis.call('SET', KEYS[1], string.format('%.6f', free), 'PX', math.ceil(math.max(0, free - now) * 1000) + 1000)
 return {string.format('%.6f', at - now), tostring(count)}
 """
 
@@ -55,6 +57,7 @@ local at = math.max(now, tonumber(redis.call('GET', KEYS[1]) or now)) + ARGV[1] 
 redis.call('SET', KEYS[1], string.format('%.6f', at), 'PX', math.ceil((at - now) * 1000) + 1000)
 """
 WATCHED_MILLISECONDS = 3000
+KEPT_CALLS_MILLISECONDS = 2000  # of which a second counts
 
 # Meta: 1 message per 6 s to one user, of which up to 45 may be borrowed ahead.
 PAIR_INTERVAL_SECONDS, PAIR_BURST = 6, 45
@@ -120,14 +123,26 @@ class Limits:
         of_pair = Rate(f"{number_id}:{contact_id}", PAIR_INTERVAL_SECONDS, PAIR_BURST)
         return self._count([of_number, of_pair], patience_seconds, f"limit:{number_id}:paused")
 
-    def reserve(self, number_id: int, messages_per_second: float, most: int, horizon_seconds: float) -> list[float]:
+    def reserve(
+        self, number_id: int, messages_per_second: float, most: int, horizon_seconds: float, past_seconds: float = 0
+    ) -> list[float]:
         """Moments for up to `most` messages, in seconds from now, none further than the horizon: evenly apart, at this rate.
 
-        They count against the same rate as `take`, which may borrow an eighth of a second ahead: replies go first.
+        The first may lie up to `past_seconds` back, where nobody took it. They count against the same rate as `take`, which may borrow an eighth of a second ahead: replies go first.
         """
         keys = [f"limit:{number_id}", f"limit:{number_id}:paused"]
-        first, count = self._reserve(keys, [1 / messages_per_second, most, horizon_seconds])
+        first, count = self._reserve(keys, [1 / messages_per_second, most, horizon_seconds, past_seconds])
         return [float(first) + place / messages_per_second for place in range(int(count))]
+
+    def keep_calls(self, number_id: int, ages: Sequence[float]) -> None:
+        """For who goes on sending: the last calls of a number's, each begun so many seconds ago."""
+        now = time.time()
+        self.redis.set(f"limit:{number_id}:calls", json.dumps([now - age for age in ages]), px=KEPT_CALLS_MILLISECONDS)
+
+    def calls(self, number_id: int) -> list[float]:
+        """What was kept, oldest first: how many seconds ago each call began."""
+        now = time.time()
+        return [max(0.0, now - at) for at in json.loads(self.redis.get(f"limit:{number_id}:calls") or "[]")]
 
     def watch_inbound(self, number_id: int) -> None:
         """For the next seconds a broadcast runs: what comes in counts too, for the provider counts both together."""

@@ -2,9 +2,15 @@
 
 from collections.abc import Iterable
 
-from frontdesk.queues.connection import Connection
+from frontdesk.queues.connection import Connection, Script
 
 DAY = 24 * 3600
+
+_ADD = """
+redis.call('HINCRBY', KEYS[1], ARGV[1] .. ':tokens', ARGV[2])
+redis.call('HINCRBYFLOAT', KEYS[1], ARGV[1] .. ':seconds', ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+"""
 
 
 class Speeds:
@@ -15,14 +21,10 @@ class Speeds:
 
     def __init__(self, connection: Connection):
         self.redis = connection
+        self._add = Script(connection, _ADD)
 
     def add(self, tokens: int, seconds: float, now: float) -> None:
-        key, slot = self._key(now), int(now // self.SLOT_SECONDS)
-        pipeline = self.redis.pipeline(transaction=False)
-        pipeline.hincrby(key, f"{slot}:tokens", tokens)
-        pipeline.hincrbyfloat(key, f"{slot}:seconds", seconds)
-        pipeline.expire(key, self.KEPT_SECONDS)
-        pipeline.execute()
+        self._add([self._key(now)], [int(now // self.SLOT_SECONDS), tokens, seconds, self.KEPT_SECONDS])
 
     def read(self, starts: Iterable[float], step: float) -> list[float | None]:
         """Tokens a second in the `step` seconds from each of these times; None where nothing was written."""

@@ -4,7 +4,7 @@ import re
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rq import Queue
@@ -12,7 +12,7 @@ from rq.exceptions import DeserializationError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from frontdesk.queues.connection import Connection, Script
+from frontdesk.queues.connection import Connection, Line, Script
 
 QUEUES = ("high", "default", "documents", "bulk")
 
@@ -34,7 +34,6 @@ SEND_BELL = "sends:rung"
 SEND_BELL_SECONDS = 5
 LARGEST_TAKE = 10_000
 LARGEST_RING = 5_000  # Lua's unpack() takes 8,000
-LINGER_SECONDS, LONGEST_LINGER_SECONDS = 0.005, 0.1  # in which a drain of the same worker waits
 
 # A job killed by time is one that hangs: none of ours comes near these. Leases, not time-outs, decide who owns work.
 JOB_TIMEOUT_SECONDS = {"high": 600, "default": 3600, "documents": 3600, "bulk": 3600}
@@ -74,6 +73,7 @@ class Queues:
     def __init__(self, connection: Connection):
         self.redis = connection
         self._ring_for_sends = Script(connection, _RING_FOR_SENDS)
+        self._line = Line(connection)
         self._queues = {
             name: Queue(
                 name,
@@ -96,12 +96,13 @@ class Queues:
 
     def reply(self, *, force: bool = False) -> None:
         """Ring for the answers that are due: SQLite knows which. `force`: the bell is known to lie, nobody is coming."""
-        if self.redis.set(REPLY_BELL, 1, nx=not force, ex=REPLY_BELL_SECONDS):
+        unless_rung = () if force else ("NX",)
+        if self._line.ask("SET", REPLY_BELL, 1, "EX", REPLY_BELL_SECONDS, *unless_rung):
             self.put("default", "jobs.reply", "reply")
 
     def silence_replies(self) -> None:
         """Called before looking what is due: what comes after this rings again."""
-        self.redis.delete(REPLY_BELL)
+        self._line.ask("DEL", REPLY_BELL)
 
     def documents(self, *, force: bool = False) -> None:
         """Ring for the documents that are due, however many: SQLite knows which. `force` as in reply().
@@ -235,17 +236,17 @@ class Queues:
             if self._ring_for_sends([SENDS, SEND_BELL], [SEND_BELL_SECONDS, *ids[start : start + LARGEST_RING]]):
                 self.put("high", "jobs.send", "send")
 
-    def take_sends(self) -> Iterator[int]:
-        """The conversations rung for; they are this caller's now (the sweep finds those of a caller who dies).
+    def sends_being_taken(self) -> None:
+        """Somebody looks again and again which conversations were rung for: nobody needs to ring."""
+        self._line.ask("SET", SEND_BELL, 1, "EX", SEND_BELL_SECONDS)
 
-        It lingers for those that come meanwhile: under load one job serves many, and none of them waits for a job of its own.
-        """
-        ends_at = time.monotonic() + LONGEST_LINGER_SECONDS
-        while time.monotonic() < ends_at and (taken := self.redis.spop(SENDS, LARGEST_TAKE)):
-            yield from map(int, taken)
-            time.sleep(LINGER_SECONDS)
-        self.redis.delete(SEND_BELL)
-        yield from map(int, self.redis.spop(SENDS, LARGEST_TAKE))
+    def silence_sends(self) -> None:
+        """Called before the last look: what comes after this rings again."""
+        self._line.ask("DEL", SEND_BELL)
+
+    def take_sends(self) -> list[int]:
+        """The conversations rung for; they are this caller's now (the sweep finds those of a caller who dies)."""
+        return [int(id_) for id_ in self._line.ask("SPOP", SENDS, LARGEST_TAKE)]
 
     def put(self, queue: str, job: str, carries: str, *args: int, at_front: bool = False) -> None:
         """`carries` begins the job's id, for whoever looks at a queue."""

@@ -37,8 +37,10 @@ class Lane:
 
     def push(self, delay_seconds: float, what: str, item: dict[str, Any]) -> None:
         with self._changed:
-            heapq.heappush(self._due, (time.monotonic() + delay_seconds, next(self._order), what, item))
-            self._changed.notify()
+            pushed = (time.monotonic() + delay_seconds, next(self._order), what, item)
+            heapq.heappush(self._due, pushed)
+            if self._due[0] is pushed:  # for what is due later nobody wakes up
+                self._changed.notify()
 
     def clear(self) -> None:
         with self._changed:
