@@ -13,6 +13,8 @@ from frontdesk.histogram import Histogram
 
 HOUR = 3600
 
+OUT_OF_ORDER = 1_000  # messages: a clock that was set back put so many in another order
+
 # Percentiles of what takes time, in an answer's life.
 DURATIONS = ("waited", "retrieval", "model", "send", "answer")
 
@@ -105,9 +107,9 @@ def _live(db: sqlite3.Connection, begin: float, end: float, step: float, client_
         """
         SELECT messages.created_at, direction, purpose, state, error_code, waited_seconds, retrieval_seconds, model_seconds, sent_at, kind
         FROM messages JOIN numbers ON numbers.id = number_id
-        WHERE messages.id >= ? AND messages.created_at >= ?2 AND messages.created_at < ?3 AND (?4 IS NULL OR client_id = ?4)
+        WHERE messages.id BETWEEN ? AND ?5 AND messages.created_at >= ?2 AND messages.created_at < ?3 AND (?4 IS NULL OR client_id = ?4)
         """,
-        (first_since(db, begin), begin, end, client_id),
+        (first_since(db, begin), begin, end, client_id, first_since(db, end) + 2 * OUT_OF_ORDER),
     )
     for at, direction, purpose, state, code, waited, retrieval, model, sent_at, kind in rows:
         start = begin + (at - begin) // step * step
@@ -143,7 +145,7 @@ def first_since(db: sqlite3.Connection, at: float) -> int:
             high = middle
         else:
             low = row["id"] + 1
-    return max(0, low - 1000)  # a clock that was set back put some in another order
+    return max(0, low - OUT_OF_ORDER)
 
 
 def _written(counted: Counted) -> str:

@@ -1720,6 +1720,53 @@ def m037_cells(db: Database) -> None:
     )
 
 
+@migrations()
+def m039_many(db: Database) -> None:
+    """As quick with ten million messages as with ten thousand."""
+    _statements(
+        db,
+        """
+        -- The index of words, word by word: which ones begin with what somebody types. Keeps nothing of its own.
+        CREATE VIRTUAL TABLE messages_words USING fts5vocab(messages_fts, instance);
+
+        -- With what dead letters are counted and chosen by, and without broadcasts' failures, of which there may be many.
+        DROP INDEX messages_dead;
+        CREATE INDEX messages_dead ON messages (id, error_code, failed_at, number_id)
+            WHERE state = 'failed' AND direction = 'out' AND dismissed_at IS NULL AND retried_as IS NULL AND purpose IS NOT 'broadcast';
+
+        -- What became of a broadcast's messages that are still there; of the others: broadcast_gone. As messages, it names no foreign key.
+        CREATE TABLE broadcast_counts (
+            broadcast_id INTEGER NOT NULL,
+            state TEXT NOT NULL,
+            count INTEGER NOT NULL,
+            PRIMARY KEY (broadcast_id, state)
+        ) WITHOUT ROWID;
+        INSERT INTO broadcast_counts SELECT broadcast_id, state, COUNT(*) FROM messages WHERE broadcast_id IS NOT NULL GROUP BY broadcast_id, state;
+        CREATE INDEX messages_broadcast ON messages (broadcast_id) WHERE broadcast_id IS NOT NULL;
+        CREATE INDEX messages_broadcast_failed ON messages (broadcast_id, error_code) WHERE broadcast_id IS NOT NULL AND state = 'failed';
+        CREATE INDEX messages_broadcast_replied ON messages (broadcast_id) WHERE broadcast_id IS NOT NULL AND replied_at IS NOT NULL;
+
+        -- Of a long conversation the reactions alone; of those that people took over, each person's.
+        CREATE INDEX messages_reactions ON messages (conversation_id, id) WHERE kind = 'reaction';
+        CREATE INDEX inbox_mine ON conversations (taken_by) WHERE state = 'human';
+
+        CREATE INDEX opt_outs_at ON opt_outs (stopped_at);
+        CREATE INDEX callbacks_event ON callbacks (event, state);
+        CREATE INDEX callbacks_age ON callbacks (created_at)
+        """,
+    )
+    one_more = "INSERT INTO broadcast_counts VALUES (NEW.broadcast_id, NEW.state, 1) ON CONFLICT DO UPDATE SET count = count + 1;"
+    one_less = "UPDATE broadcast_counts SET count = count - 1 WHERE broadcast_id = OLD.broadcast_id AND state = OLD.state;"
+    db.conn.execute(f"CREATE TRIGGER broadcast_counts_added AFTER INSERT ON messages WHEN NEW.broadcast_id IS NOT NULL BEGIN {one_more} END")
+    db.conn.execute(
+        f"""
+        CREATE TRIGGER broadcast_counts_moved AFTER UPDATE OF broadcast_id, state ON messages
+        WHEN NEW.broadcast_id IS NOT NULL AND (NEW.state <> OLD.state OR NEW.broadcast_id IS NOT OLD.broadcast_id) BEGIN {one_less} {one_more} END
+        """
+    )
+    db.conn.execute(f"CREATE TRIGGER broadcast_counts_gone AFTER DELETE ON messages WHEN OLD.broadcast_id IS NOT NULL BEGIN {one_less} END")
+
+
 def _statements(db: Database, script: str) -> None:
     """Run each statement by itself: sqlite3's executescript() would commit the migration's transaction first."""
     statement = ""

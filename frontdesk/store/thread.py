@@ -161,10 +161,14 @@ def _add_reactions(db: sqlite3.Connection, conversation_id: int, lines: list[Lin
     if not lines:
         return
     of_side: dict[tuple[str, str], str] = {}
-    for row in db.execute(
-        "SELECT direction, reply_to_external_id, raw FROM messages WHERE conversation_id = ? AND kind = 'reaction' AND id >= ? ORDER BY id",
+    rows = db.execute(
+        """
+        SELECT direction, reply_to_external_id, raw FROM messages INDEXED BY messages_reactions
+        WHERE conversation_id = ? AND kind = 'reaction' AND id >= ? ORDER BY id
+        """,
         (conversation_id, lines[0].id),
-    ):
+    )
+    for row in rows:
         reaction = _object(row["raw"]).get("reaction")
         emoji = reaction.get("emoji") if isinstance(reaction, dict) else None
         of_side[row["reply_to_external_id"], row["direction"]] = emoji if isinstance(emoji, str) else ""
