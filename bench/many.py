@@ -22,7 +22,7 @@ import filling
 from filling import LONG, NOW
 from frontdesk import queues
 from frontdesk import settings as settings_module
-from frontdesk.flows import alerting, contact_filter, digests, documents, erasing, first_run, forgetting, inbound, media, sweep
+from frontdesk.flows import alerting, contact_filter, documents, erasing, first_run, forgetting, inbound, media, sweep
 from frontdesk.flows import question_groups, replays, suggest, trying
 from frontdesk.flows.context import Context, make
 from frontdesk.settings import Settings
