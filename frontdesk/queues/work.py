@@ -1,7 +1,6 @@
 """RQ's queues and what rings for work. One job serves all that is due; a bell, a key with a short life, says that one is coming."""
 
 import re
-import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable
