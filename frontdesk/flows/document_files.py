@@ -67,7 +67,7 @@ def read_zip(file: BinaryIO) -> list[Document]:
     """Raises Refused. A file in it that cannot be read is one document with an error."""
     try:
         with zipfile.ZipFile(file) as archive:
-            members = [one for one in archive.infolist() if not one.is_dir() and not _is_skipped(one.filename)]
+            members = [one for one in archive.infolist() if not one.is_dir() and not is_skipped(one.filename)]
             if len(members) > MOST_ITEMS:
                 raise Refused(422, "invalid", f"A batch has at most {MOST_ITEMS} documents, this archive has {len(members)}.", "file")
             return _members(archive, members)
@@ -75,7 +75,8 @@ def read_zip(file: BinaryIO) -> list[Document]:
         raise Refused(422, "invalid", f"This ZIP cannot be read ({type(error).__name__}).", "file") from None
 
 
-def _is_skipped(name: str) -> bool:
+def is_skipped(name: str) -> bool:
+    """Of a ZIP or a folder: what the system keeps there for itself. `name`: with the folders above it."""
     return name.startswith(SKIPPED) or name.rpartition("/")[2].startswith(".")
 
 

@@ -134,7 +134,8 @@ def _given(form: Form) -> list[Document]:
     """Files, or what was pasted."""
     text = form.words("text", "The text", documents.LARGEST_TEXT_BYTES, required=False)
     column = form.values["column"] = request.form.get("column", "").strip()
-    files = [(file.filename, file.stream) for file in request.files.getlist("file") if file.filename]
+    uploaded = request.files.getlist("file") + [file for file in request.files.getlist("folder") if not document_files.is_skipped(file.filename)]
+    files = [(file.filename, file.stream) for file in uploaded if file.filename]
     if bool(files) == bool(text):
         form.wrong("text", "Choose files, or paste a text." if not files else "Either files or a text: take one of them away.")
         return []
