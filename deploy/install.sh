@@ -142,7 +142,7 @@ start() {
     has_systemd || return 0
     systemctl restart frontdesk.target
     say "Frontdesk runs. The first owner's link: journalctl -u frontdesk-prepare -n 5"
-    say "What is still to mend: sudo -u $user $root/bin/frontdesk doctor"
+    say "What is still to mend: runuser -u $user -- $root/bin/frontdesk doctor"
 }
 
 main

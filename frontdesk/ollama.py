@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from frontdesk import strict_json
 from frontdesk.errors import (
     ContextExceeded,
     ModelAway,
@@ -76,7 +77,7 @@ class ModelOptions:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """What the model wants called: `arguments` as it gave them, not looked at."""
+    """What the model wants called: `arguments` as it gave them, not looked at, but fit to be sent back to it."""
 
     name: str
     arguments: dict[str, Any]
@@ -405,7 +406,8 @@ async def _stream(client, call: _Call, options: ModelOptions, load_seconds: floa
     async with contextlib.aclosing(parts):
         async for part in parts:
             words.append(part.message.content or "")
-            calls += [ToolCall(one.function.name, dict(one.function.arguments)) for one in (part.message.tool_calls if call.tools else None) or ()]
+            wanted = (part.message.tool_calls if call.tools else None) or ()
+            calls += [ToolCall(*strict_json.sendable([one.function.name, dict(one.function.arguments)])) for one in wanted]
             if call.heard and words[-1]:
                 call.heard(_spoken("".join(words)))
             if part.done:

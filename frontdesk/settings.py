@@ -7,6 +7,7 @@ it never prints a secret. Each field of `Settings` is its key in lower case, and
 import hashlib
 import hmac
 import os
+import pwd
 import re
 import secrets
 import tempfile
@@ -268,7 +269,7 @@ class Settings:
     transcription_token: str = _setting("", _text, "Sent to that server as `Authorization: Bearer …`. Empty: nothing is.", secret=True)
     transcription_timeout_seconds: float = _setting("45", _number(0.1, 600), "How long the transcription of one message may take.")
     whisper_model: str = _setting(
-        "", _text, "Without a server: folder of a model for faster-whisper, which is installed beside Frontdesk (see README). Empty: none."
+        "", _text, "Without a server: folder of a model for faster-whisper, which is installed beside Frontdesk (docs/tour.md). Empty: none."
     )
     fetch_private_addresses: bool = _setting(
         "no",
@@ -472,6 +473,7 @@ def load(environ: Mapping[str, str] | None = None, env_file: Path | None = None)
         raw = (environ.get(key) or "").strip() or (in_file.get(key) or "").strip() or entry.metadata["default"]
         values[entry.name] = _read(key, raw, entry.metadata)
     values["data_dir"] = (ROOT / values["data_dir"]).resolve()
+    _refuse_root_elsewhere(values["data_dir"])
     values["backup_dir"] = (ROOT / values["backup_dir"]).resolve() if values["backup_dir"] else None
     values["secret_key"] = values["secret_key"] or _kept_secret_key(values["data_dir"])
     settings = Settings(**values)
@@ -545,6 +547,17 @@ def _make_secret_key(path: Path) -> None:
         pass
     finally:
         os.unlink(draft)
+
+
+def _refuse_root_elsewhere(data_dir: Path) -> None:
+    """What root makes in a service's folder (a lock, a backup), the service itself can never open again."""
+    if os.getuid() != 0 or not data_dir.exists() or (owner := data_dir.stat().st_uid) == 0:
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:  # a container's user without a name
+        name = f"#{owner}"
+    raise SettingsError("DATA_DIR", f"'{data_dir}', which belongs to {name}", f"its owner, not root: runuser -u {name} -- and the same command")
 
 
 def _check_together(settings: Settings) -> None:

@@ -8,7 +8,7 @@
 
   // --- what is unread stands in the tab's title ---------------------------------------------------------------------------
   function showUnread() {
-    const count = Number($("list")?.dataset.unread || 0);
+    const count = $("list")?.dataset.unread;
     document.title = count ? `(${count}) ${title}` : title;
   }
 

@@ -41,6 +41,8 @@ COMMANDS = {
     "scheduler": [PYTHON, "scheduler.py"],
 }
 
+START_SECONDS = 90  # eight Python processes at once, on a machine that does other things too
+
 # Quick enough for tests; nothing but time is different from the defaults.
 QUICK = {
     "QUIET_SECONDS": "0.3",
@@ -135,13 +137,13 @@ class Stack:
 
     def wait_until_ready(self) -> None:
         if "web" in self.names:
-            wait_for(lambda: _answers(f"{self.web_url}/ready"))
+            wait_for(lambda: _answers(f"{self.web_url}/ready"), START_SECONDS)
         if "simulator" in self.names:
-            wait_for(lambda: _answers(f"{self.simulator.url}/simulator/api/behaviour"))
+            wait_for(lambda: _answers(f"{self.simulator.url}/simulator/api/behaviour"), START_SECONDS)
         if "ollama" in self.names:
-            wait_for(lambda: _answers(f"{self.ollama.url}/api/version"))
+            wait_for(lambda: _answers(f"{self.ollama.url}/api/version"), START_SECONDS)
         for name in {"high", "default", "bulk"} & set(self.names):
-            wait_for(lambda: self.worker_count(name), 30)
+            wait_for(lambda: self.worker_count(name), START_SECONDS)
 
     def worker_count(self, name: str) -> int:
         from frontdesk import queues
@@ -290,6 +292,8 @@ class OllamaControl:
         return requests.get(f"{self.url}/standin/history", timeout=10).json()
 
     def reset(self) -> None:
+        """Once it is done with what the test before has left: that must not take a reply of the next one's."""
+        wait_for(lambda: self.history()["under_way"] == 0, 60)
         requests.post(f"{self.url}/standin/reset", timeout=10).raise_for_status()
 
 

@@ -1,5 +1,7 @@
 """One job answers everything that is due: flows/reply.py, answer_due."""
 
+import pytest
+
 from frontdesk.flows import reply, sweep
 from tests.test_inbound import queued
 from tests.test_reply import context, customer_writes, inbound_states, model  # noqa: F401
@@ -41,4 +43,14 @@ def test_the_sweep_finds_due_answers_whose_job_was_lost_while_the_bell_still_rin
     context.queues.reply()
     context.queues.redis.delete("rq:queue:default")
     sweep.sweep(context)
+    assert queued(context, "default") == ["reply"]
+
+
+def test_what_breaks_in_one_part_of_the_sweep_holds_up_no_other(context, clock, monkeypatch):
+    customer_writes(context, "Hi")
+    clock.forward(context.settings.quiet_seconds)
+    context.queues.redis.flushall()
+    monkeypatch.setattr(sweep.measures, "roll_up", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        sweep.sweep(context)
     assert queued(context, "default") == ["reply"]

@@ -126,7 +126,7 @@ def test_outside_the_window_a_text_is_refused(ask, ana, clock):
     assert error(ask("POST", f"/conversations/{ana}/messages", {"content": "x"})) == (422, "window_closed", "conversation_id")
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff", b'{"a":' * 40_000, b""])
+@pytest.mark.parametrize("body", [b"{", b"\xff", b'{"a":' * 40_000, b"", b'{"message": NaN}', b'{"message": 1e999}'])
 def test_what_is_not_json_is_told_so(ask, body):
     answer = ask("POST", "/send-message", data=body, content_type="application/json")
     assert error(answer) == (400, "not_json", None)
@@ -239,6 +239,14 @@ def test_the_description_is_complete_and_readable(app):
             assert {"401", "422", "429"} <= set(operation["responses"])
     page = app.test_client().get("/api/v1/docs")
     assert page.status_code == 200 and "/api/v1/tasks/{task_id}" in page.text
+
+
+def test_the_page_of_the_api_says_what_a_message_may_be_and_where_a_file_goes(app):
+    page = app.test_client().get("/api/v1/docs").text
+    links = set(re.findall(r'href="#(\w+)"', page))
+    assert "ButtonsMessage" in links and links <= set(re.findall(r'id="(\w+)"', page))
+    media = page.split("<code>/api/v1/media</code>")[1].split("</section>")[0]
+    assert "<code>file</code>" in media
 
 
 def test_pydantic_is_not_imported_before_somebody_asks(app):

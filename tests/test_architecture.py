@@ -21,6 +21,7 @@ LAYERS = [
     ("frontdesk.settings", 0),
     ("frontdesk.histogram", 0),
     ("frontdesk.work_options", -1),
+    ("frontdesk.strict_json", -1),
     ("frontdesk.logs", 0.5),
     ("frontdesk.redis_server", 1),
     ("frontdesk.public_addresses", 0),

@@ -290,6 +290,8 @@ def test_it_is_found_by_person_deed_and_time(owner, agent, log, db, clock):
     assert deeds(actor="user 7") == ["user.role", "login"] and deeds(actor="token 2") == ["broadcast.started"]
     assert deeds(deed="user.") == ["user.role"] and deeds(deed="login") == ["login"]
     assert deeds(since=1_790_000_000 + 3600, until=1_790_000_000 + 36 * 3600) == ["broadcast.started"]
+    for nobody in ("user+²", "user+" + "9" * 5000):
+        assert owner.get(f"/audit?by={nobody}").status_code == 200
     page = owner.get("/audit?by=user+7").text
     assert "changed a user&#39;s role" in page and "started a broadcast</td>" not in page
     assert "Nothing was found" in owner.get("/audit?from=2020-01-01&to=2020-01-02").text

@@ -415,6 +415,12 @@ def test_the_scheduler_rings_for_it_only_where_a_folder_is_set(settings, tmp_pat
     assert (entry.job, entry.queue) == ("jobs.backup", "bulk")
 
 
+def test_before_the_first_night_a_drill_says_to_name_a_backup_made_by_hand(conversations, tmp_path):
+    settings = dataclasses.replace(conversations.settings, backup_dir=tmp_path)
+    with pytest.raises(FrontdeskError, match="backup FILE"):
+        restore.newest(settings)
+
+
 def test_without_a_folder_no_backup_is_made_nor_found(conversations):
     assert backup.nightly(conversations) is None
     with pytest.raises(FrontdeskError, match="BACKUP_DIR"):

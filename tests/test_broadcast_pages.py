@@ -239,6 +239,21 @@ def sent(context, draft, db):
     return draft
 
 
+def test_its_figures_are_those_of_its_messages_also_when_these_are_gone(sent, db):
+    there = {row["state"]: row["count"] for row in db.execute("SELECT state, COUNT(*) AS count FROM messages WHERE broadcast_id = ? GROUP BY state", (sent.id,))}
+    assert broadcasts.tally(db, sent.id) == there and there["failed"] == there["read"] == 1
+    db.execute("DELETE FROM messages WHERE broadcast_id = ?", (sent.id,))
+    assert broadcasts.tally(db, sent.id) == there
+
+
+def test_who_opted_out_after_it_is_counted_once_and_who_did_before_is_not(sent, db):
+    first, second = [row["contact_id"] for row in db.execute("SELECT contact_id FROM conversations ORDER BY id LIMIT 2")]
+    [at] = db.execute("SELECT MAX(created_at) FROM messages").fetchone()
+    opt_outs = [(first, None, at + 1), (first, sent.number_id, at + 2), (second, None, at - 9e6)]
+    db.executemany("INSERT INTO opt_outs VALUES (?, ?, ?)", opt_outs)
+    assert broadcasts.opted_out(db, sent.id) == 1
+
+
 def test_failures_are_told_by_cause_with_their_mend(owner, sent):
     page = owner.get(page_of(sent)).text
     assert "Undeliverable" in page and "Reach them in another way" in page and "(131026): 1" in page

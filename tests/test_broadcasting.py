@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from frontdesk.channels import Accepted, Person
-from frontdesk.errors import Permanent, Throttled
-from frontdesk.flows import audience, broadcasting, broadcasts as control
+from frontdesk.errors import Permanent, Temporary, Throttled
+from frontdesk.flows import audience, broadcasting, broadcasts as control, sending, sweep
 from frontdesk.flows.broadcasts import CannotBroadcast, Wanted
-from frontdesk.store import audience_members, broadcasts, contacts, opt_outs, outbox
+from frontdesk.store import broadcasts, contacts, opt_outs, outbox
 from frontdesk.store.database import transaction
-from tests.test_inbound import rows
+from tests.test_inbound import queued, rows
 from tests.test_templates import keep, made
 
 VARIABLES = {"1": {"column": "name"}, "2": {"text": "4711"}}
@@ -55,6 +55,11 @@ def test_members_become_messages_with_their_own_words_and_it_is_done(context, db
     assert broadcasts.get(db, broadcast.id).state == "done"
     progress = control.progress(context, broadcasts.get(db, broadcast.id))
     assert (progress.total, progress.sent, progress.left, progress.failed) == (2, 2, 0, 0)
+
+
+def test_the_end_of_a_broadcast_is_told_at_once(context, people, channel):
+    served(context, draft(context, people("+4915110000001,Ana"), callback_url="https://shop.example/told"))
+    assert "call_back" in queued(context, "bulk")
 
 
 def test_who_opted_out_since_the_list_was_read_and_who_lacks_a_variable_are_skipped_and_named(context, db, people, channel):
@@ -120,6 +125,57 @@ def test_what_was_claimed_of_a_broadcast_that_is_paused_is_nothing(context, db, 
     assert broadcasts.claim(db, broadcast.id, "a", context.now(), 60, 30) == []
 
 
+def claimed_one(context, db, people) -> tuple:
+    """A broadcast to Ana, whose message is being sent at this moment."""
+    broadcast = draft(context, people("+4915110000001,Ana"))
+    control.start(context, broadcast.id)
+    run = broadcasting.Run(broadcast.id)
+    broadcasting._look(context, run, broadcasts.get(db, broadcast.id))
+    broadcasting._refill(context, run, broadcasts.get(db, broadcast.id))
+    [message] = broadcasts.claim(db, broadcast.id, "a", context.now(), 60, 30)
+    return broadcast, message
+
+
+def test_a_message_refused_while_its_recipient_says_stop_is_not_tried_again(context, db, people, channel, clock):
+    broadcast, message = claimed_one(context, db, people)
+    opt_outs.put(db, 1, 1, clock())
+    with transaction(db):
+        sending.record_failure(context, db, message, Temporary("try later"), clock())
+    clock.forward(3600)
+    broadcasting.serve(context)
+    assert channel.sent == [] and broadcasts.tally(db, broadcast.id) == {"withdrawn": 1}
+    assert broadcasts.get(db, broadcast.id).state == "done"
+
+
+def test_of_a_broadcast_that_was_cancelled_nothing_is_tried_again(context, db, people, clock):
+    broadcast, message = claimed_one(context, db, people)
+    control.cancel(context, broadcast.id)
+    clock.forward(3600)
+    sweep.sweep(context)
+    clock.forward(3600)
+    sweep.sweep(context)
+    assert broadcasts.tally(db, broadcast.id) == {"withdrawn": 1}
+
+
+def test_quiet_hours_that_begin_while_a_slow_broadcast_goes_out_are_kept(context, db, people, channel, clock):
+    berlin = ZoneInfo("Europe/Berlin")
+    clock.at = datetime(2026, 9, 25, 20, 59, tzinfo=berlin).timestamp()
+    broadcast = draft(context, people("+4915110000001,Ana"), quiet_from=21 * 60, quiet_until=9 * 60)
+    control.start(context, broadcast.id)
+    run = broadcasting.Run(broadcast.id)
+    broadcasting._look(context, run, broadcasts.get(db, broadcast.id))
+    broadcasting._refill(context, run, broadcasts.get(db, broadcast.id))
+    control.pause(context, broadcast.id)
+    clock.forward(3600)
+    control.resume(context, broadcast.id)
+    broadcasting.serve(context)
+    assert channel.sent == []
+    assert rows(db, "SELECT due_at FROM messages") == [{"due_at": datetime(2026, 9, 26, 9, 0, tzinfo=berlin).timestamp()}]
+    clock.at = datetime(2026, 9, 26, 9, 0, 1, tzinfo=berlin).timestamp()
+    broadcasting.serve(context)
+    assert len(channel.sent) == 1
+
+
 @pytest.mark.parametrize(
     "now, begins, ends, due",
     [
@@ -133,10 +189,9 @@ def test_what_was_claimed_of_a_broadcast_that_is_paused_is_nothing(context, db, 
 )
 def test_quiet_hours_are_the_recipients_own(context, people, now, begins, ends, due):
     zone = ZoneInfo("Europe/Berlin")
-    member = audience_members.Member(1, "4915110000001", None, {}, "Europe/Berlin", "DE")
     broadcast = dataclasses.replace(draft(context, people("+4915110000001,Ana")), quiet_from=begins, quiet_until=ends)
     at = lambda words: datetime.fromisoformat(words).replace(tzinfo=zone).timestamp()  # noqa: E731
-    assert broadcasting._due(broadcast, member, at(now)) == at(due)
+    assert broadcasting._allowed_at(broadcast, zone.key, at(now)) == at(due)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import pytest
 
 from frontdesk import errors
-from frontdesk.channels import Content, Person, ProviderError, Rejected, channel_class
-from frontdesk.flows import inbound, sending, sweep
-from frontdesk.flows.first_run import SIMULATOR_NUMBER
+from frontdesk.channels import CONTENT_KINDS, Content, Person, ProviderError, Rejected, channel_class
+from frontdesk.flows import first_run, inbound, sending, sweep
+from frontdesk.flows.first_run import DEMO_WIDGET, SIMULATOR_NUMBER
 from frontdesk.store import numbers, outbox
 from tests import wati_numbers, webhooks
 from tests.standins.raw_http import RawServer, Turn, answer, cut
@@ -30,7 +30,8 @@ class Contract:
     `text(words, id, at)`, `status(name, external_id, callback_data)`, `failed(external_id, callback_data)` and `own(words, id)` are
     webhook bodies; `own` is what the business wrote elsewhere. `taken(id)` answers a call; `refusals` are answers and what they become;
     `cannot_carry`: what it refuses without a call. Without `own` nobody else can write there, without `status` nothing is told of what
-    was sent, without `taken` it calls nobody: what a channel has not is not asked of it.
+    was sent, without `taken` it calls nobody: what a channel has not is not asked of it. `window(now)`: until when a message at `now` lets
+    the business write; `tells_times`: its webhooks say when something was written.
     """
 
     number: Callable
@@ -42,11 +43,18 @@ class Contract:
     taken: Callable[[str], Turn] | None = None
     refusals: tuple[tuple[Turn, type], ...] = ()
     cannot_carry: tuple[Content, ...] = ()
+    window: Callable[[float], float] = lambda now: now + 24 * 3600
+    tells_times: bool = True
 
 
 def _cloud_number(db, settings, url):
     db.execute("UPDATE numbers SET base_url = ? WHERE id = 1", (url,))
     return numbers.find(db, "cloud", SIMULATOR_NUMBER)
+
+
+def _web_chat(db, settings, url):
+    first_run.prepare_widget(settings)
+    return numbers.find(db, "widget", DEMO_WIDGET)
 
 
 def _meta_error(code: int) -> Turn:
@@ -59,6 +67,10 @@ def _wati_says(words: str, status: int = 200) -> Turn:
 
 def _wati(body: dict) -> bytes:
     return json.dumps(body).encode()
+
+
+def _widget(event: dict) -> bytes:
+    return json.dumps({"key": DEMO_WIDGET, "visitor": "web:ana", "events": [event]}).encode()
 
 
 CHANNELS = {
@@ -98,6 +110,15 @@ CHANNELS = {
             (answer(503, b"<html>"), errors.Unknown),
         ),
         cannot_carry=(Content("sticker", "[sticker]", {}), Content("template", "[template]", {"name": "x"}), Content("text", "x" * 4097)),
+    ),
+    "widget": Contract(
+        number=_web_chat,
+        address=lambda number: "widget",
+        text=lambda words, id, at: _widget({"type": "message", "id": id, "text": words}),
+        status=lambda name, external_id, callback: _widget({"type": "status", "id": external_id, "status": name}),
+        cannot_carry=(Content("template", "[template]", {"name": "x"}), Content("interactive", "Which?", {})),
+        window=lambda now: inbound.NEVER,
+        tells_times=False,
     ),
 }
 _WATI_EVENTS = {"sent": "sessionMessageSent_v2", "delivered": "sentMessageDELIVERED_v2", "read": "sentMessageREAD_v2"}
@@ -180,6 +201,7 @@ def test_the_same_webhook_again_changes_nothing(receive, contract, real):
     assert [row["text"] for row in rows(real.db, "SELECT text FROM messages")] == ["Hello"]
 
 
+@wants("tells_times")
 def test_messages_stand_in_the_order_in_which_they_were_written(receive, contract, real):
     now = real.now()
     receive(contract.text("second", "in.2", now - 1), contract.text("first", "in.1", now - 2), contract.text("third", "in.3", now))
@@ -188,10 +210,15 @@ def test_messages_stand_in_the_order_in_which_they_were_written(receive, contrac
     assert rows(real.db, "SELECT COUNT(*) AS n FROM conversations") == [{"n": 1}]
 
 
-def test_a_customers_message_opens_the_24_hours_and_waits_for_an_answer(receive, contract, real):
+def test_messages_of_one_moment_stand_in_the_order_in_which_they_came(receive, contract, real):
+    receive(*(contract.text(f"message {n}", f"in.{n}", real.now()) for n in range(5)))
+    assert [row["text"] for row in rows(real.db, "SELECT text FROM messages ORDER BY provider_at, id")] == [f"message {n}" for n in range(5)]
+
+
+def test_a_customers_message_opens_the_window_and_waits_for_an_answer(receive, contract, real):
     receive(contract.text("Hello", "in.1", real.now()))
     [conversation] = rows(real.db, "SELECT state, window_closes_at, waiting_since FROM conversations")
-    assert conversation == {"state": "bot", "window_closes_at": real.now() + 24 * 3600, "waiting_since": real.now()}
+    assert conversation == {"state": "bot", "window_closes_at": contract.window(real.now()), "waiting_since": real.now()}
 
 
 @wants("own")
@@ -324,6 +351,13 @@ def test_what_it_cannot_carry_is_told_in_words_and_never_sent(kind, contract, nu
         with pytest.raises(errors.Permanent):
             channel.send(numbers.sender(number, settings), Person(CUSTOMER), content, callback_data="m.1")
     assert server.requests == []
+
+
+def test_every_kind_that_it_does_not_claim_to_carry_is_refused_and_no_other(kind):
+    channel = channel_class(kind)(0.5)
+    assert set(channel.carries) <= set(CONTENT_KINDS) and "text" in channel.carries
+    refused = {each for each in CONTENT_KINDS if channel.refusal(Content(each, "words", {}))}
+    assert refused == set(CONTENT_KINDS) - set(channel.carries)
 
 
 def test_a_failed_status_without_a_reason_is_final(kind):

@@ -140,6 +140,7 @@ def test_a_number_is_added_and_its_token_never_shown_again(owner, db, settings):
         ("external_id", "+49 30 1", "The phone number id is digits"),
         ("access_token", "", "The access token is missing."),
         ("client", "9", "Choose one of these."),
+        ("client", "²", "Choose one of these."),
         ("messages_per_second", "0", "Messages a second is a number from 0.1 to 1000"),
         ("account_id", "waba", "The account id is digits"),
     ],
@@ -237,3 +238,10 @@ def test_an_agent_changes_neither_clients_nor_numbers(agent):
     for path in ("/clients", "/clients/1", "/clients/1/versions", "/numbers/1", "/numbers/new"):
         assert agent.get(path).status_code == 403
     assert agent.submit("/numbers/1/stop").status_code == 403
+
+
+def test_the_list_at_the_top_leads_to_every_section(owner):
+    page = owner.get("/clients/1").text
+    listed = re.findall(r'<a href="#(\w+)"', page.partition('aria-label="On this page"')[2].partition("</nav>")[0])
+    cards = re.findall(r'class="card" (?:aria-labelledby|id)="(\w+)"', page)
+    assert listed == cards and all(page.count(f'id="{id_}"') == 1 for id_ in listed)

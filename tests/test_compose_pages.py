@@ -7,9 +7,9 @@ import re
 import pytest
 
 from frontdesk.store import conversations, media as media_rows
-from tests import media_bodies as bodies, webhooks
+from tests import media_bodies as bodies, wati_numbers, webhooks
 from tests.test_inbound import receive, rows
-from tests.test_templates import ACCOUNT, keep, made
+from tests.test_templates import ACCOUNT, body_template, keep, made
 
 ANA = "4915112345678"
 
@@ -51,6 +51,43 @@ def test_what_is_missing_stands_beside_its_field_and_what_was_typed_stays(agent,
     page = agent.submit("/inbox/1/compose/template", template=chosen, when="now", **{"1": "Ana", "2": ""})
     assert page.status_code == 422 and "This is missing." in page.text and 'value="Ana"' in page.text
     assert rows(db, "SELECT id FROM messages WHERE direction = 'out'") == []
+
+
+def test_a_code_to_copy_that_is_too_long_is_told_beside_its_field(agent, ana, app, db):
+    coupon = body_template("Twenty percent off.", {"type": "BUTTONS", "buttons": [{"type": "COPY_CODE", "text": "Copy", "example": "CAKE20"}]})
+    keep(app.extensions["frontdesk"], coupon)
+    chosen = re.search(r'value="(\d+)">order_ready', agent.get("/inbox/1/compose/template").text)[1]
+    page = agent.submit("/inbox/1/compose/template", template=chosen, when="now", button_1="C" * 21)
+    assert page.status_code == 422
+    assert re.search(r'id="e-button_1">([^<]+)<', page.text)[1] == "A code to copy has 20 characters at most; this one has 21."
+    assert rows(db, "SELECT id FROM messages WHERE direction = 'out'") == []
+    assert agent.submit("/inbox/1/compose/template", template=chosen, when="now", button_1="C" * 20).status_code == 303
+
+
+def test_a_conversation_is_offered_what_its_channel_carries_and_nothing_that_it_would_refuse(agent, ana, db, app, settings):
+    context = app.extensions["frontdesk"]
+    wati_numbers.receive(context, wati_numbers.add(context, settings), wati_numbers.text(at=context.now()))
+    [wati] = rows(db, "SELECT conversations.id FROM conversations JOIN numbers ON numbers.id = number_id WHERE channel = 'wati'")
+
+    def offered(conversation: int) -> set[str]:
+        return set(re.findall(rf"/inbox/{conversation}/compose/(\w+)", agent.get(f"/inbox/{conversation}").text))
+
+    assert offered(ana) == {"text", "template", "buttons", "list", "location"} and offered(wati["id"]) == {"text"}
+    assert 'class="emojis" role="group"' in agent.get(f"/inbox/{ana}").text
+    assert 'class="emojis" hidden role="group"' in agent.get(f"/inbox/{wati['id']}").text
+    for kind in ("template", "buttons", "list", "location", "nothing"):
+        assert agent.get(f"/inbox/{wati['id']}/compose/{kind}").status_code == 404
+    assert "Kinds of message" not in agent.get(f"/inbox/{wati['id']}/compose/text").text
+
+
+def test_a_closed_window_of_a_number_that_sends_no_templates_names_none(agent, app, settings, db, clock):
+    context = app.extensions["frontdesk"]
+    wati_numbers.receive(context, wati_numbers.add(context, settings), wati_numbers.text(at=context.now()))
+    clock.forward(25 * 3600)
+    page = agent.get("/inbox/1").text
+    assert "this number sends none from here" in page and "/compose/template" not in page
+    refused = agent.submit("/inbox/1/answer", text="Hello?", seen="1")
+    assert refused.status_code == 422 and "send it at its provider" in refused.text
 
 
 def test_a_preview_shows_the_bubble_as_it_grows(agent, ana, templates):
@@ -107,6 +144,20 @@ def test_what_whatsapp_would_refuse_is_said_beside_the_field(agent, ana, db, kin
     assert rows(db, "SELECT id FROM messages WHERE direction = 'out'") == []
 
 
+def test_what_comes_while_a_message_is_composed_still_waits_and_a_colleague_s_answer_is_shown(agent, owner, app, ana, db, clock):
+    context = app.extensions["frontdesk"]
+    fields = {"text": "Which?", "button_1": "Lemon", "when": "now"}
+    seen = re.search(r'name="seen" value="(\d+)"', agent.get("/inbox/1/compose/buttons").text)[1]
+    receive(context, webhooks.texts(webhooks.text("And do you deliver?", sender=ANA, at=clock())))
+    assert agent.submit("/inbox/1/compose/buttons", seen=seen, **fields).status_code == 303
+    assert [row["state"] for row in rows(db, "SELECT state FROM messages WHERE direction = 'in' ORDER BY id")] == ["answered", "waiting"]
+    owner.submit("/inbox/1/answer", text="We do.", seen="3")
+    refused = agent.submit("/inbox/1/compose/buttons", seen="3", **fields)
+    assert refused.status_code == 422 and "Somebody else has answered here" in refused.text
+    seen = re.search(r'name="seen" value="(\d+)"', refused.text)[1]
+    assert agent.submit("/inbox/1/compose/buttons", seen=seen, **fields).status_code == 303
+
+
 def test_with_the_window_closed_only_a_template_goes_and_the_rest_says_so(agent, ana, db, clock):
     clock.forward(25 * 3600)
     page = agent.submit("/inbox/1/compose/buttons", when="now", text="x", button_1="y")
@@ -134,6 +185,13 @@ def test_a_document_is_offered_for_saving_and_never_opened(agent, ana, db):
     assert message["body"] == {"filename": "menu.pdf"}
     shown = agent.get(f"/media/{media_rows.get(db, message['media_id']).public_id}")
     assert shown.headers["Content-Disposition"] == "attachment; filename=menu.pdf"
+
+
+def test_a_sticker_of_another_size_than_whatsapp_s_is_refused_before_anything_is_queued(agent, ana, db):
+    page = agent.submit("/inbox/1/answer", text="", seen="1", file=(io.BytesIO(bodies.webp(800, 600)), "cake.webp"))
+    assert page.status_code == 422 and "A sticker has 512 × 512 pixels; this one has 800 × 600." in page.text
+    assert rows(db, "SELECT id FROM messages WHERE direction = 'out'") == []
+    assert agent.submit("/inbox/1/answer", text="", seen="1", file=(io.BytesIO(bodies.webp(512, 512)), "cake.webp")).status_code == 200
 
 
 @pytest.mark.parametrize("body, name", [(bodies.EXE, "setup.exe"), (bodies.SVG, "logo.svg"), (bodies.HTML, "page.png"), (b"", "empty.png")])

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from dataclasses import fields, replace
 from pathlib import Path
@@ -113,6 +114,45 @@ def test_install_sh_is_a_script_that_refuses_what_it_cannot_do():
     assert subprocess.run(["sh", "-n", DEPLOY / "install.sh"]).returncode == 0
     refused = subprocess.run([DEPLOY / "install.sh", "no domain"], capture_output=True, text=True)
     assert refused.returncode == 2 and refused.stderr.startswith("frontdesk: ")
+
+
+def checked(program: str, *arguments: str | Path, **options) -> str:
+    """What a program says of a file that it takes. Skips where it is not installed."""
+    if not shutil.which(program):
+        pytest.skip(f"{program} is not installed")
+    ran = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, **options)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout + ran.stderr
+
+
+@pytest.fixture
+def installed_units(tmp_path):
+    """As install.sh puts them where systemd looks, with the paths of this checkout."""
+    for path in filter(Path.is_file, (DEPLOY / "systemd").rglob("*")):
+        place = tmp_path / path.relative_to(DEPLOY / "systemd")
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(path.read_text().replace("/opt/frontdesk", str(ROOT)))
+    return tmp_path
+
+
+def test_systemd_takes_the_units_without_a_word_and_finds_them_safe(installed_units):
+    looks = {**os.environ, "SYSTEMD_UNIT_PATH": f"{installed_units}:"}
+    units = sorted(path for path in installed_units.iterdir() if path.is_file())
+    assert checked("systemd-analyze", "verify", "--man=no", *units, env=looks) == ""
+    for path in units[:-1]:
+        checked("systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", path, env=looks)  # 15: an exposure of 1.5 of 10
+
+
+def test_caddy_takes_its_file():
+    checked("caddy", "validate", "--adapter", "caddyfile", "--config", DEPLOY / "Caddyfile")
+
+
+def test_a_linter_finds_nothing_in_the_scripts():
+    checked("shellcheck", "--severity=warning", DEPLOY / "install.sh", *(ROOT / "bin" / name for name in ("frontdesk", "keep", "outdated", "setup", "start", "test")))
+
+
+def test_a_linter_finds_nothing_in_the_dockerfile():
+    checked("hadolint", DEPLOY / "Dockerfile")
 
 
 def test_redis_syncs_each_write_where_bin_start_is_not_there_to_do_it():

@@ -41,6 +41,23 @@ def test_a_zip_that_unpacks_to_too_much_is_refused_before_it_is_in_memory(monkey
     assert bomb.error == document_files.TOO_LARGE and bomb.text == ""
 
 
+def test_what_a_zip_unpacks_for_nothing_is_bounded_too(monkeypatch):
+    """A file that is named a thousand times, and a compression that is unpacked whole before anybody can look at its size."""
+    archive = zipped(**{"0.pdf": b"\0" * 2_500_000})
+    monkeypatch.setattr(document_files, "MOST_UNPACKED_BYTES", 5_000_000)
+    with zipfile.ZipFile(archive, "a") as written:
+        written.filelist += [written.filelist[0]] * 1_000
+        written._didModify = True
+    with pytest.raises(Refused) as refused:
+        document_files.read_zip(archive)
+    assert refused.value.status == 413
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_BZIP2) as written:
+        written.writestr("a.txt", b"\0" * 1_000_000)
+    [found] = document_files.read_zip(packed)
+    assert found.error == document_files.NOT_UNDERSTOOD
+
+
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"no zip at all" * 100])
 def test_what_is_no_zip_is_told(data):
     with pytest.raises(Refused) as refused:
@@ -163,6 +180,9 @@ def deep(levels: int) -> dict:
         deep(30),
         deep(400),
         of(a={"description": "x" * 40_000}),
+        of(a={"description": "\ud800"}),
+        of(**{"\ud800": {"type": "string"}}),
+        of(a={"type": "number", "minimum": float("inf")}),
     ],
 )
 def test_a_schema_that_cannot_be_held_to_is_refused(schema):
@@ -181,6 +201,24 @@ def test_a_schema_that_cannot_be_held_to_is_refused(schema):
 )
 def test_a_schema_as_programs_write_them_is_taken(schema):
     structured.check_schema(schema)
+
+
+def test_the_words_about_a_refused_schema_can_be_shown():
+    with pytest.raises(structured.BadSchema) as refused:
+        structured.check_schema({**of(a={}), "$defs": {"\ud800": "Today"}})
+    assert str(refused.value).encode()
+
+
+@pytest.mark.parametrize("answer", ['{"a": 1e999}', '{"a": -1E400}', '{"a": NaN}', '{"b": Infinity}'])
+def test_an_answer_with_a_number_that_no_json_can_hold_does_not_fit(answer):
+    with pytest.raises(structured.DoesNotFit, match="not JSON"):
+        structured.fitting(answer, of(a={"type": "number"}))
+
+
+@pytest.mark.parametrize("answer", ['{"a": [1' + "0" * 400 + "]}", '{"a": ' + "[" * 900 + "]" * 900 + "}"])
+def test_an_answer_that_cannot_be_checked_does_not_fit(answer):
+    with pytest.raises(structured.DoesNotFit):
+        structured.fitting(answer, of(a={"type": "array", "items": {"type": "number", "multipleOf": 0.01}}))
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,12 @@ def test_files_are_handed_over_watched_and_taken_along(owner, context, model):
     assert "1 of 2" in owner.get("/documents").text
 
 
+def test_a_folder_is_handed_over_without_what_the_system_keeps_in_it(owner, db):
+    folder = [(io.BytesIO(b"Invoice"), name) for name in ("bills/a.txt", "bills/2026/b.txt", "bills/.DS_Store")]
+    assert owner.submit("/documents", folder=folder, kind="summary", client="").status_code == 303
+    assert [row["name"] for row in rows(db, "SELECT name FROM document_tasks ORDER BY id")] == ["bills/a.txt", "bills/2026/b.txt"]
+
+
 def test_a_batch_is_paused_resumed_and_cancelled(owner, db):
     at = hand_over(owner, ("a.csv", b"text\none\ntwo")).location
     owner.submit(f"{at}/pause")

@@ -62,6 +62,17 @@ def test_a_message_after_the_draft_makes_it_void(context, model, clock):
     assert outbound(context) == ["to both"]
 
 
+def test_words_that_are_changed_after_the_draft_make_it_void(context, model, clock):
+    model.enqueue("to the first words", "to the new ones")
+    receive(context, webhooks.texts(webhooks.text("Is it open on Sunday?", at=clock(), id="wamid.1")))
+    early.begin_early(context, 1)
+    receive(context, webhooks.edited("wamid.1", "Is it open on Monday?", at=clock()))
+    clock.forward(context.settings.quiet_seconds)
+    reply.answer(context, 1, may_ask=False)
+    reply.answer(context, 1)
+    assert outbound(context) == ["to the new ones"]
+
+
 def test_a_message_while_the_draft_is_written_stops_the_model(context, model, clock):
     model.enqueue(Reply("too early " * 100, tokens_per_second=20), "to both")
     customer_writes(context, "first")

@@ -264,10 +264,8 @@ def drip(head: bytes):
 )
 def test_a_drip_beyond_the_deadline_is_cut(head):
     with RawServer(drip(head)) as server:
-        began = time.monotonic()
         with pytest.raises(FetchFailed, match="longer than 0.5 seconds"):
             get(server.url, timeout_seconds=0.5, allow_private=True)
-        assert time.monotonic() - began < 5
 
 
 def test_the_deadline_is_of_all_redirects_together():

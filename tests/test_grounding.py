@@ -4,9 +4,9 @@ import pytest
 
 from frontdesk.flows import early, fit, grounding, prompt, reply, suggest, trying
 from frontdesk.flows.small_talk import asks_nothing
-from frontdesk.store import clients, conversations, drafts, seen, suggestions, tries
+from frontdesk.store import clients, conversations, drafts, suggestions, tries
 from frontdesk.store.seen import Shown
-from tests.test_knowledge import CLIENT, MENU, add
+from tests.test_knowledge import CLIENT, add
 from tests.test_knowledge_in_answers import note
 from tests.test_reply import answer, context, customer_writes, model, outbound  # noqa: F401
 

@@ -255,6 +255,14 @@ def test_statuses_in_any_order_only_go_forward(context, db, order):
     assert row["sent_at"] and row["delivered_at"] and row["read_at"]
 
 
+@pytest.mark.parametrize("attempt", ["²", "9" * 5000, "one", ""])
+def test_a_status_that_names_no_attempt_of_ours_is_still_the_message_s(context, db, attempt):
+    ours = _sent_message(context, db).partition(".")[0]
+    receive(context, webhooks.statuses(webhooks.status("delivered", "wamid.out", f"{ours}.{attempt}")))
+    assert [row["state"] for row in rows(db, "SELECT state FROM messages WHERE direction = 'out'")] == ["delivered"]
+    assert rows(db, "SELECT * FROM rejected_events") == []
+
+
 def test_a_status_without_our_id_that_comes_before_the_answer_is_not_lost(context, db):
     from frontdesk.flows import sending
     from frontdesk.store import outbox

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from frontdesk.flows import early, knowledge as flow, prompt, reply, retrieval, suggest, trying
+from frontdesk.flows import early, knowledge as flow, prompt, retrieval, suggest, trying
 from frontdesk.ollama import ModelOptions
 from frontdesk.store import clients, seen
 from frontdesk.store.messages import Turn
 from frontdesk.store.seen import Shown
-from tests.test_knowledge import CLIENT, MENU, add
+from tests.test_knowledge import CLIENT, add
 from tests.test_reply import answer, context, customer_writes, model  # noqa: F401
 
 OPTIONS = ModelOptions("llama3.2:3b", 4096, 300)
@@ -30,6 +30,21 @@ def test_without_documents_the_prompt_is_what_it_was_and_nothing_is_embedded(con
     assert note(model.chats[0]).startswith("It is now")
     assert not [entry for entry in model.history if entry["path"] == "/api/embed"]
     assert seen.of(context.db, answers(context)[0]) == []
+
+
+def test_how_long_the_search_took_is_known_of_the_answer_and_is_no_waiting(context, model, clock):
+    times = []
+    for documents in (0, 1):
+        if documents:
+            add(context)
+        customer_writes(context, "What is the lemon cake?")
+        clock.forward(10)
+        answer(context)
+        [*_, row] = context.db.execute("SELECT waited_seconds, retrieval_seconds, model_seconds FROM messages WHERE purpose = 'answer' ORDER BY id")
+        times.append(tuple(row))
+    (_, without, _), (waited, searched, model_seconds) = times
+    assert without is None and searched > 0
+    assert waited + searched + model_seconds == pytest.approx(12)
 
 
 def test_the_passages_stand_after_what_is_constant_with_their_source(context, model):

@@ -1,5 +1,6 @@
 """What is counted, and how it is shown: histogram, store/measures.py, plots and the overview."""
 
+import json
 import re
 
 import pytest
@@ -35,6 +36,12 @@ def test_an_answer_is_counted_with_its_wait_and_its_model_s_time(context, model,
     [counted] = measures.between(context.db, clock() // HOUR * HOUR, clock() + 1, HOUR).values()
     assert (counted.received, counted.bot, counted.person) == (1, 1, 0)
     assert histogram.percentile(counted.durations["waited"], 0.5) == pytest.approx(12, rel=0.15)
+
+
+def test_an_hour_that_was_counted_before_searches_were_is_still_read(context):
+    written = measures._written(measures.Counted(received=3))
+    before = [*json.loads(written)[:4], {name: {} for name in measures.DURATIONS if name != "retrieval"}]
+    assert measures._read(json.dumps(before)) == measures.Counted(received=3)
 
 
 def test_a_person_s_answer_counts_as_a_person_s(context, clock):

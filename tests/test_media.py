@@ -13,7 +13,7 @@ from frontdesk import queues
 from frontdesk.channels import Content
 from frontdesk.errors import FetchRefused, MediaRefused
 from frontdesk.flows import media, sweep
-from frontdesk.store import clients, files, media as rows, outbox, schedules
+from frontdesk.store import clients, files, media as rows, numbers, outbox, schedules
 from tests import media_bodies as bodies, webhooks
 from tests.standins.raw_http import RawServer, answer, cut, raw
 from tests.stack import ROOT
@@ -122,9 +122,20 @@ def test_a_caller_who_goes_away_in_the_middle_leaves_nothing(context, client_id,
 def test_a_large_picture_is_kept_for_it_can_go_as_a_document(context, client_id):
     made = kept(context, client_id, bodies.JPEG + b"j" * 6 * 1024 * 1024)
     assert media.kinds(made) == ["document"]
-    media.check(made, "document")
+    number = numbers.get(context.db, 1)
+    media.check(context, made, "document", number)
     with pytest.raises(MediaRefused, match="a picture may have 5 MB"):
-        media.check(made, "image")
+        media.check(context, made, "image", number)
+
+
+def test_a_sticker_has_meta_s_width_and_height_and_any_in_a_channel_that_asks_for_none(context, client_id, channel, monkeypatch):
+    number, photo = numbers.get(context.db, 1), kept(context, client_id, bodies.webp(800, 600), "cake.webp", "image/webp")
+    for sticker in (bodies.webp(512, 512), bodies.WEBP):  # the header of the second says no size: Meta is asked
+        media.check(context, kept(context, client_id, sticker, "cake.webp", "image/webp"), "sticker", number)
+    with pytest.raises(MediaRefused, match="a sticker has 512 × 512 pixels; this one has 800 × 600"):
+        media.check(context, photo, "sticker", number)
+    monkeypatch.setattr(channel, "sticker_pixels", None)
+    media.check(context, photo, "sticker", number)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +223,7 @@ def test_a_private_address_fails_for_good(context, client_id, settings):
         assert (made.state, made.error_code) == ("failed", "private_address")
         assert server.connections == 0
     with pytest.raises(MediaRefused, match="private network"):
-        media.check(made, "image")
+        media.check(context, made, "image", numbers.get(context.db, 1))
 
 
 @pytest.mark.parametrize(

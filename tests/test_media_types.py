@@ -1,11 +1,12 @@
 """What a file is, by its content, and as what WhatsApp takes it."""
 
 import random
+from pathlib import Path
 
 import pytest
 
 from frontdesk.errors import MediaRefused
-from frontdesk.flows.media_types import HEAD_BYTES, KB, LIMITS, MB, OLD_SHEET, OLD_WORD, SHEET, SLIDES, WORD, check, kinds, type_of
+from frontdesk.flows.media_types import HEAD_BYTES, KB, LIMITS, MB, OLD_SHEET, OLD_WORD, SHEET, SLIDES, WORD, check, kinds, pixels, type_of
 from tests import media_bodies as bodies
 
 
@@ -113,6 +114,14 @@ def test_a_file_s_kinds_and_their_limits():
     assert kinds("image/webp", 100 * KB, False) == ["sticker"]
     assert kinds("image/webp", 100 * KB + 1, False) == []
     assert kinds("image/webp", 500 * KB, True) == ["sticker"]
+
+
+def test_the_size_of_each_kind_of_webp_is_read_from_its_header():
+    lossless = b"RIFF\x00\x10\x00\x00WEBPVP8L\x0c\x00\x00\x00\x2f" + (799 | 599 << 14).to_bytes(4, "little") + b"w" * 20
+    extended = b"RIFF\x00\x10\x00\x00WEBPVP8X\x0a\x00\x00\x00\x00\x00\x00\x00" + (799).to_bytes(3, "little") + (599).to_bytes(3, "little")
+    assert pixels(bodies.webp(800, 600)) == pixels(lossless) == pixels(extended) == (800, 600)
+    assert pixels((Path(__file__).parent / "files" / "sticker.webp").read_bytes()) == (128, 128)
+    assert pixels(bodies.WEBP) is pixels(bodies.PNG) is pixels(extended[:-1]) is pixels(b"") is None
 
 
 def test_a_refusal_names_the_limit():

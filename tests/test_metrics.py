@@ -40,8 +40,9 @@ def receive(context, *bodies: bytes) -> None:
     inbound.drain(context)
 
 
-def sent(db, clock, seconds: float = 2.0, purpose: str = "answer", waited: float | None = 3.0, model: float = 5.0) -> outbox.Outbound:
-    id_ = outbox.queue_text(db, 1, 1, "Yes", purpose=purpose, now=clock(), waited_seconds=waited, model_seconds=model)
+def sent(db, clock, seconds: float = 2.0, purpose: str = "answer", waited: float | None = 3.0, model: float = 5.0, retrieval: float | None = None) -> outbox.Outbound:
+    times = {"waited_seconds": waited, "retrieval_seconds": retrieval, "model_seconds": model}
+    id_ = outbox.queue_text(db, 1, 1, "Yes", purpose=purpose, now=clock(), **times)
     message = outbox.claim(db, outbox.head(db, 1, clock()), "me", clock(), 30)
     assert message.id == id_
     outbox.accepted(db, message, f"wamid.out{id_}", clock.forward(seconds))
@@ -58,6 +59,18 @@ def test_messages_outcomes_and_times_are_counted_where_they_happen(app, served, 
     assert found["answer_seconds_count", "answer"] == 1 and found["answer_seconds_sum", "answer"] == 10
     assert found["answer_seconds_bucket", "1", "send"] == 0 and found["answer_seconds_bucket", "2", "send"] == 1
     assert found["answer_seconds_bucket", "5", "model"] == 1 and found["answer_seconds_sum", "waited"] == 3
+
+
+def test_the_search_in_the_documents_is_a_part_of_the_answer_and_of_those_alone_that_had_one(app, served, db, clock):
+    receive(served, webhooks.texts(webhooks.text(id="wamid.1")))
+    sent(db, clock)
+    assert figures(app)["answer_seconds_count", "retrieval"] == 0
+    sent(db, clock, retrieval=0.2)
+    found = figures(app)
+    assert (found["answer_seconds_count", "retrieval"], found["answer_seconds_count", "waited"]) == (1, 2)
+    assert found["answer_seconds_bucket", "0.25", "retrieval"] == 1 and found["answer_seconds_bucket", "0.1", "retrieval"] == 0
+    parts = sum(found["answer_seconds_sum", part] for part in ("waited", "retrieval", "model", "send"))
+    assert found["answer_seconds_sum", "answer"] == pytest.approx(parts) == pytest.approx(20.2)
 
 
 def test_failures_are_by_cause_and_window_refusals_among_them(app, served, db, clock):

@@ -229,6 +229,18 @@ def test_an_answer_whose_server_dies_is_handed_over_at_once_and_nobody_hears_of_
     model.start()
 
 
+def test_all_who_wait_are_handed_over_by_a_server_that_dies(context, model, clock):
+    for n in range(3):
+        customer_writes(context, "Hi", sender=f"4917700{n}")
+    clock.forward(context.settings.quiet_seconds)
+    other_worker(context)
+    model.stop()
+    for conversation_id in (1, 2, 3):  # as a job has them that found them due before it knew
+        reply.answer(context, conversation_id)
+    assert [conversations.get(context.db, id_).claim_owner for id_ in (1, 2, 3)] == [None] * 3 and outbound(context) == []
+    model.start()
+
+
 def test_with_every_server_away_the_customer_hears_so_once(context, model, clock):
     customer_writes(context, "Hi")
     clock.forward(context.settings.quiet_seconds + context.settings.patience_seconds)
@@ -269,6 +281,28 @@ def test_an_early_draft_is_left_where_the_model_rests(context, model, clock):
     models.away(context.db, model.url, A, "away", clock() + 5, clock())
     early.begin_early(context, 1)
     assert model.chats == [] and conversations.get(context.db, 1).claim_owner is None
+
+
+def test_what_another_server_can_answer_is_given_back_to_its_worker(context, model, clock):
+    customer_writes(context, "Hi")
+    other_worker(context)
+    models.away(context.db, model.url, A, "away", clock() + 30, clock())
+    early.begin_early(context, 1)
+    assert conversations.get(context.db, 1).claim_owner is None
+    clock.forward(context.settings.quiet_seconds)
+    other_worker(context)
+    reply.answer(context, 1)
+    conversation = conversations.get(context.db, 1)
+    assert (conversation.claim_owner, model.chats, queued(context, "default")) == (None, [], ["reply"])
+
+
+def test_a_draft_that_is_not_begun_neither_shortens_the_quiet_period_nor_holds_anybody(context, model, clock):
+    clients.change(context.db, 1, {"quiet_seconds": 60, "longest_wait_seconds": 120, "patience_seconds": 0}, clock())
+    customer_writes(context, "Hi")
+    models.away(context.db, model.url, A, "away", clock() + 5, clock())
+    early.begin_early(context, 1)
+    conversation = conversations.get(context.db, 1)
+    assert (conversation.claim_owner, conversation.reply_due_at, outbound(context)) == (None, clock() + 60, [])
 
 
 def test_a_document_whose_server_dies_waits_no_longer_than_the_other_needs(ask, context, model, clock):

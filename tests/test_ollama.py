@@ -142,10 +142,10 @@ def test_warm_up_generates_nothing(standin, ollama):
 
 
 def test_time_spent_loading_is_not_charged_to_the_answer(standin):
-    standin.behaviour.load_seconds = 0.6
-    completion = Ollama(standin.url, timeout_seconds=0.4).chat(ASK, OPTIONS)
+    standin.behaviour.load_seconds = 1.6
+    completion = Ollama(standin.url, timeout_seconds=1.5).chat(ASK, OPTIONS)
     assert completion.text == SECRET
-    assert completion.load_seconds >= 0.6
+    assert completion.load_seconds >= 1.6
 
 
 def test_a_model_that_takes_too_long_to_load_is_away(standin):
@@ -155,10 +155,10 @@ def test_a_model_that_takes_too_long_to_load_is_away(standin):
 
 
 def test_a_model_that_was_unloaded_meanwhile_may_load_again(standin):
-    ollama = Ollama(standin.url, timeout_seconds=0.4, trusted_seconds=0)
+    ollama = Ollama(standin.url, timeout_seconds=1.5, trusted_seconds=0)
     ollama.warm_up(OPTIONS)
     standin.memory.models.clear()
-    standin.behaviour.load_seconds = 0.6
+    standin.behaviour.load_seconds = 1.6
     assert ollama.chat(ASK, OPTIONS).text == SECRET
 
 
@@ -181,11 +181,11 @@ def test_a_model_that_failed_is_looked_at_before_it_is_asked_again(standin, olla
 
 
 def test_a_model_of_another_program_still_loading_is_waited_for(standin):
-    standin.behaviour.load_seconds = 0.6
+    standin.behaviour.load_seconds = 1.6
     other = threading.Thread(target=Ollama(standin.url).warm_up, args=(OPTIONS,))
     other.start()
     standin.wait_for(lambda s: s.load_count == 1)
-    assert Ollama(standin.url, timeout_seconds=0.4).chat(ASK, OPTIONS).text == SECRET
+    assert Ollama(standin.url, timeout_seconds=1.5).chat(ASK, OPTIONS).text == SECRET
     other.join()
     assert standin.load_count == 1
 
@@ -342,19 +342,17 @@ def test_a_host_that_is_no_host_is_a_server_away():
 @pytest.mark.parametrize("after", [0, 2])
 def test_an_answer_that_stalls_ends_at_the_deadline(standin, after):
     standin.enqueue(Reply("half an answer", end="stall", end_after_tokens=after))
-    started = time.monotonic()
     with pytest.raises(ModelAway, match="no answer within 0.4 s"):
         Ollama(standin.url, timeout_seconds=0.4).chat(ASK, OPTIONS)
-    assert 0.4 <= time.monotonic() - started < 4
     standin.wait_for(lambda s: s.cancelled_count == 1 and s.generating == 0)
 
 
 def test_the_deadline_holds_for_the_retry_too(standin):
-    standin.enqueue(Reply("half", end="nothing", first_token_delay_seconds=1), Reply("x", end="stall"))
+    standin.enqueue(Reply("half", end="nothing", first_token_delay_seconds=1.2), Reply("x", end="stall"))
     started = time.monotonic()
     with pytest.raises(ModelAway, match="within 1.5 s"):
         Ollama(standin.url, timeout_seconds=1.5).chat(ASK, OPTIONS)
-    assert time.monotonic() - started < 2.4
+    assert time.monotonic() - started < 2.6, "one for each would take 2.7 s"
 
 
 def test_an_answer_that_trickles_is_not_faster_than_the_deadline(standin):
@@ -392,7 +390,7 @@ def test_what_the_watch_raises_stops_the_generation_and_comes_out_unchanged(stan
     with pytest.raises(NewerMessage) as caught:
         ollama.chat(ASK, OPTIONS, watch=raising(newer, after_calls=2), watch_every_seconds=0.03)
     assert caught.value is newer
-    standin.wait_for(lambda s: s.cancelled_count == 1 and s.generating == 0, seconds=1)
+    standin.wait_for(lambda s: s.cancelled_count == 1 and s.generating == 0)
     assert ollama.chat(ASK, OPTIONS).text == SECRET
 
 
@@ -403,7 +401,7 @@ def test_the_watch_stops_the_pause_before_a_retry(standin):
         Ollama(standin.url, crash_pause_seconds=30).chat(
             ASK, OPTIONS, watch=raising(NewerMessage(), after_calls=1), watch_every_seconds=0.05
         )
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 20
 
 
 def test_the_watch_stops_a_chat_that_waits_behind_another(standin, ollama):

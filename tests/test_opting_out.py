@@ -1,13 +1,17 @@
 """STOP and START by the customer's own word."""
 
+import dataclasses
+
 import pytest
 
-from frontdesk.channels import Person
-from frontdesk.flows import opting_out
-from frontdesk.store import audience_members, contacts, numbers, opt_outs, outbox
+from frontdesk.channels import Content, Person
+from frontdesk.flows import opting_out, outgoing, sending
+from frontdesk.flows.outgoing import Outgoing
+from frontdesk.store import audience_members, contacts, conversations, numbers, opt_outs, outbox
 from frontdesk.store.database import transaction
 from tests import webhooks
 from tests.test_inbound import receive, rows
+from tests.test_templates import keep, made
 
 ANA = "4915112345678"
 
@@ -72,6 +76,21 @@ def test_what_a_broadcast_was_about_to_send_is_withdrawn(context, db):
     assert [(row["text"], row["state"]) for row in rows(db, "SELECT text, state FROM messages WHERE direction = 'out' ORDER BY id")][:2] == [
         ("Our offer", "withdrawn"), ("Your order", "queued")
     ]  # fmt: skip
+
+
+def test_an_offer_that_waits_for_its_number_when_they_say_stop_does_not_go_out(context, db, channel):
+    says(context, "Hello")
+    keep(context, made("order_ready"), dataclasses.replace(made("order_ready"), name="offer", category="MARKETING"))
+    numbers.stop(db, 1, "paused", None, context.now())
+    for name in ("offer", "order_ready"):
+        content = Content("template", name, {"name": name, "language": {"code": "en"}})
+        with transaction(db):
+            outgoing.queue(context, db, conversations.get(db, 1), Outgoing(content), purpose="api")
+    says(context, "STOP")
+    numbers.resume(db, 1)
+    sending.send_conversation(context, 1)
+    assert [text for _, text, _ in channel.sent] == ["order_ready", "You will get no more offers from us. Write START if you want them again."]
+    assert rows(db, "SELECT state, error_code FROM messages WHERE text = 'offer'") == [{"state": "failed", "error_code": 131050}]
 
 
 @pytest.fixture

@@ -85,6 +85,7 @@ def test_a_program_needs_the_scope_and_reaches_its_own_client_alone(ask, ana, db
     for method, path in (("GET", f"/contacts/{ana}/export"), ("DELETE", f"/contacts/{ana}")):
         assert ask(method, path, client_id=other).status_code == 404
     assert personal.contacts_named(db, ANA) == [ana]
+    assert [personal.contacts_named(db, f"#{digits}") for digits in (ana, "²", "9" * 400)] == [[ana], [], []]
 
 
 # --- the command ------------------------------------------------------------------------------------------------------------------

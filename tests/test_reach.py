@@ -18,7 +18,7 @@ from tests.test_templates import ACCOUNT, stack  # noqa: F401
 
 @pytest.mark.parametrize(
     ("said", "people"),
-    [("TIER_250", 250), ("TIER_2K", 2000), ("tier_100k", 100_000), ("UNLIMITED", math.inf), ("TIER_UNLIMITED", math.inf), (10_000, 10_000), (-1, math.inf)],
+    [("TIER_250", 250), ("TIER_2K", 2000), ("tier_100k", 100_000), ("UNLIMITED", math.inf), ("TIER_UNLIMITED", math.inf), (10_000, 10_000), (-1, math.inf), (10**400, math.inf)],
 )
 def test_meta_names_a_limit_as_a_tier_or_a_number(said, people):
     assert people_of(said) == people

@@ -146,6 +146,16 @@ def test_a_newer_message_cancels_and_the_answer_is_to_all(context, model):
     assert inbound_states(context) == ["answered", "answered"]
 
 
+def test_words_that_are_changed_while_the_answer_is_written_begin_it_anew(context, model, clock):
+    model.enqueue(Reply("about Sundays " * 50, tokens_per_second=20), "about Mondays")
+    receive(context, webhooks.texts(webhooks.text("Is it open on Sunday?", at=clock(), id="wamid.1")))
+    thread = while_writing(model, lambda: receive(context, webhooks.edited("wamid.1", "Is it open on Monday?", at=clock())))
+    answer(context)
+    thread.join()
+    reply.answer(context, 1)
+    assert outbound(context) == ["about Mondays"]
+
+
 def test_it_is_cancelled_once_only_and_what_came_still_later_gets_its_own_answer(context, model):
     model.enqueue(Reply("too early " * 100, tokens_per_second=20), Reply("to two " * 10, tokens_per_second=20), "to the third")
     customer_writes(context, "first")
@@ -245,6 +255,16 @@ def test_a_fault_of_our_own_ends_with_a_person_not_in_a_circle(context, model, c
         answer(context)
         clock.forward(60)
     assert inbound_states(context) == ["unanswered"]
+    assert conversations.get(context.db, 1).needs_person_reason == "model_failed"
+
+
+def test_a_fault_in_keeping_an_answer_ends_with_a_person_too(context, model, clock, monkeypatch):
+    monkeypatch.setattr(reply.sources, "line", lambda *_: 1 / 0)
+    customer_writes(context, "Hi")
+    for _ in range(4):
+        answer(context)
+        clock.forward(60)
+    assert len(model.chats) == 3 and inbound_states(context) == ["unanswered"]
     assert conversations.get(context.db, 1).needs_person_reason == "model_failed"
 
 

@@ -78,3 +78,29 @@ def test_a_long_message_is_shown_around_the_match(said, db):
 def test_words_that_sqlite_cannot_hold_as_utf_8_are_no_trouble(said, db):
     said("half \ud83d a pair and a \x00 nul")
     assert len(found(db, "pair")) == 1
+
+
+@pytest.mark.parametrize(
+    ("said_word", "typed"),
+    [
+        ("Brötchen", "brotc"), ("Brötchen", "BRÖTC"), ("bestellungen", "bestell"), ("Доставка", "доста"), ("Доставка", "ДОСТА"), ("ёлочка", "ёлоч"),
+        ("Παραγγελία", "παραγ"), ("Κωδικός", "ΚΩΔΙΚ"), ("توصيلات", "توصيل"), ("주문합니다", "주문합니"), ("İstanbul", "istan"), ("Smørrebrød", "smørr"),
+        ("Straße", "straß"), ("2024100077", "202410"),
+    ],
+)  # fmt: skip
+def test_a_long_word_is_found_by_its_beginning_in_any_script(said, db, said_word, typed):
+    said(f"one {said_word} please", "another")
+    assert found(db, typed) == [f"one {said_word} please"]
+    assert found(db, f"one {typed}") == [f"one {said_word} please"]
+
+
+def test_a_beginning_of_very_many_words_finds_the_newest_of_them(said, db):
+    said(*[f"order 7001{n:03}" for n in range(150)], "order 70020", "and 7001x")
+    assert found(db, "7001")[:2] == ["and 7001x", "order 7001149"]
+    assert found(db, "order 7001")[0] == "order 7001149" and len(found(db, "order 7001")) == search.LIMIT
+
+
+def test_a_beginning_of_very_many_words_is_found_however_old_they_are(said, db, monkeypatch):
+    monkeypatch.setattr(search, "LOOKED_THROUGH", (10,))
+    said(*[f"order 7001{n:03}" for n in range(101)], *["order 70020"] * 20)
+    assert len(found(db, "7001")) == search.LIMIT and found(db, "7001")[0] == "order 7001100"

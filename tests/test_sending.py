@@ -6,7 +6,7 @@ import time
 import pytest
 
 from frontdesk.errors import NumberStopped, Permanent, Temporary, Throttled, Unknown, WindowClosed
-from frontdesk.flows import sending, sweep
+from frontdesk.flows import inbound, sending, sweep
 from frontdesk.store import conversations, numbers, outbox
 from tests import webhooks
 from tests.test_inbound import receive, rows
@@ -202,6 +202,32 @@ def test_without_proof_it_is_sent_again_after_the_wait_and_given_up_in_the_end(c
         sending.send_conversation(context, conversation)
     assert len(channel.sent) == 4
     assert states(context) == ["failed"]
+
+
+def test_silence_is_no_proof_while_the_webhooks_of_that_time_lie_unread(context, channel, conversation, clock):
+    """As after a time without a worker: the sweep may run before anybody has read what came in."""
+    queue(context, "one")
+    channel.outcomes = [Unknown("timed out")]
+    sending.send_conversation(context, conversation)
+    clock.forward(60)
+    context.inbox.put("cloud", webhooks.statuses(webhooks.status("delivered", "wamid.proof", channel.sent[0][2])), clock())
+    clock.forward(600)
+    sweep.sweep(context)
+    sending.send_conversation(context, conversation)
+    assert states(context) == ["unknown"] and len(channel.sent) == 1
+    inbound.drain(context)
+    assert states(context) == ["delivered"]
+
+
+def test_webhooks_that_came_after_its_time_hold_no_message_up(context, channel, conversation, clock):
+    queue(context, "one")
+    channel.outcomes = [Unknown("timed out")]
+    sending.send_conversation(context, conversation)
+    clock.forward(121)
+    context.inbox.put("cloud", webhooks.texts(webhooks.text("Still there?", sender="4917700")), clock())
+    sweep.sweep(context)
+    sending.send_conversation(context, conversation)
+    assert len(channel.sent) == 2
 
 
 def test_a_send_whose_process_died_is_parked_not_repeated(context, channel, conversation, clock):

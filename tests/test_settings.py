@@ -304,6 +304,16 @@ def test_a_folder_nobody_may_write_to_is_refused(load):
     assert error.key == "DATA_DIR" and error.wants == "a folder this user may write to"
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_root_leaves_the_folder_of_a_service_s_user_alone(load, tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    os.chown(folder, 64123, -1)
+    error = refusal(load)
+    assert error.key == "DATA_DIR" and "belongs to #64123" in error.got and "runuser -u #64123" in error.wants
+    assert not list(folder.iterdir())
+
+
 def test_only_development_trusts_the_simulator(load):
     developing, live = load(WHATSAPP_APP_SECRETS="a, b"), load(**PRODUCTION)
     assert developing.trusted_app_secrets == ("a", "b", developing.simulator_app_secret)

@@ -93,7 +93,7 @@ def _up(simulator) -> bool:
 def simulator(process, receiver):
     process.reset()
     receiver.answers.clear()
-    time.sleep(0.05)  # what was already being posted arrives
+    wait_for(lambda: process.pending() == 0)  # what was already being posted has arrived
     receiver.bodies.clear()
     return process
 

@@ -17,6 +17,7 @@ import requests
 from frontdesk import redis_server
 from frontdesk import settings as settings_module
 from frontdesk.cli.start import welcome
+from frontdesk.flows import diagnosis
 from frontdesk.processes import environ_of, names
 from frontdesk.settings import ROOT
 
@@ -307,3 +308,9 @@ def read_away(terminal: int) -> None:
         os.read(terminal, 65536)
     except OSError:
         pass
+
+
+def test_doctor_says_why_redis_does_not_answer(tmp_path):
+    settings = settings_module.load({"DATA_DIR": str(tmp_path), "REDIS_URL": "redis://127.0.0.1:9"})
+    found = next(finding for finding in diagnosis.examine(settings) if finding.subject == "Redis")
+    assert "refused" in found.words and "REDIS_URL" in found.mend

@@ -6,9 +6,10 @@ import pytest
 
 from chatbot import create_app
 from frontdesk import queues
-from frontdesk.flows import links, webhook_address
+from frontdesk.flows import links, visitors, webhook_address
 from frontdesk.queues import OwnLimits, Rate
-from frontdesk.store import api_tokens
+from frontdesk.store import api_tokens, numbers
+from frontdesk.web.api import routes
 from tests import desk, wati_numbers
 from tests.test_webhook import SECRETS, sign
 
@@ -101,6 +102,21 @@ def test_guesses_of_an_api_token_are_counted_by_their_address_and_a_good_one_sti
     assert answers[0].status_code == 401 and answers[-1].status_code == 429
     assert answers[-1].json["error"]["code"] == "too_many_requests" and int(answers[-1].headers["Retry-After"]) >= 1
     assert ask(good).status_code == 200 and ask("guess", "203.0.113.6").status_code == 401
+
+
+def test_with_redis_away_api_tokens_and_visitors_of_the_web_chat_are_counted_all_the_same(settings, db, clock, tmp_path, monkeypatch):
+    monkeypatch.setattr(routes, "REQUESTS_A_MINUTE", 0.1)
+    away = create_app(dataclasses.replace(settings, redis_url=f"unix://{tmp_path}/nobody.sock"))
+    good = api_tokens.add(db, "A", None, ("read",), None, clock())
+
+    def ask(token: str) -> int:
+        return away.test_client().get("/api/v1/numbers", headers={"Authorization": f"Bearer {token}"}).status_code
+
+    guesses, asked = [ask(f"guess{n}") for n in range(MANY)], [ask(good) for _ in range(routes.BURST + 1)]
+    assert (guesses[0], guesses[-1]) == (401, 429) and (asked[0], asked[-1]) == (200, 429)
+    context = away.extensions["frontdesk"]
+    assert [visitors.begins(context, "203.0.113.5") > 0 for _ in range(61)] == [False] * 60 + [True]
+    assert [visitors.writes(context, numbers.get(db, 1), "ana", "203.0.113.5") > 0 for _ in range(11)] == [False] * 10 + [True]
 
 
 # --- rates in one process -------------------------------------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
-"""Drafts that agents ask the model for, when something goes wrong: flows/suggest.py."""
+"""Drafts that agents ask the model for, and owners' tries, when something goes wrong: flows/suggest.py, trying.py."""
 
 import pytest
 
 from frontdesk import queues
-from frontdesk.flows import suggest, sweep
-from frontdesk.store import suggestions
+from frontdesk.flows import suggest, sweep, trying
+from frontdesk.store import suggestions, tries
 from tests.standins.ollama_replies import Reply
 from tests.test_inbound import queued
 from tests.test_reply import context, customer_writes, model, outbound  # noqa: F401
@@ -60,3 +60,31 @@ def test_a_worker_that_must_end_puts_the_draft_back(context, model):
     suggest.write(context, suggestion_id)
     assert suggestions.get(context.db, suggestion_id).state == "wanted"
     assert queued(context, "documents") == ["suggest"] and outbound(context) == []
+
+
+def tried(context) -> int:
+    return trying.ask(context, 1, ANA, text="You are X.", persona="", language="", question="Cake?")
+
+
+def test_a_try_whose_worker_died_is_rung_for_again_and_stands_in_line_once(context, clock):
+    tried(context)
+    context.queues.redis.flushall()
+    clock.forward(121)
+    for _ in range(3):
+        sweep.sweep(context)
+    assert queued(context, "documents") == ["try"]
+
+
+def test_a_fault_of_ours_in_a_try_is_told(context, monkeypatch):
+    try_id = tried(context)
+    monkeypatch.setattr(trying.asking, "ask", lambda *_, **__: 1 / 0)
+    trying.write(context, try_id)
+    assert tries.get(context.db, try_id).state == "failed"
+
+
+def test_with_redis_away_a_try_is_kept_all_the_same(context, monkeypatch):
+    def away(*_, **__):
+        raise queues.RedisError
+
+    monkeypatch.setattr(context.queues, "put", away)
+    assert tries.get(context.db, tried(context)).state == "wanted"

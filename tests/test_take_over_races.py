@@ -10,7 +10,7 @@ from frontdesk.store import conversations, messages, outbox
 from tests import webhooks
 from tests.test_inbound import receive, rows
 from tests.test_reply import answer, context, customer_writes, inbound_states, model, outbound  # noqa: F401
-from tests.test_take_over import ANA, conversation, sent_states
+from tests.test_take_over import ANA, BEN, conversation, sent_states
 from tests.test_waits import measured
 
 
@@ -90,6 +90,20 @@ def test_an_unproven_answer_is_not_sent_again_over_a_person(context, model, chan
     clock.forward(context.settings.unknown_wait_seconds + 1)
     sweep.sweep(context)
     assert sent_states(context) == [("answer", "withdrawn"), ("person", "queued")]
+
+
+def test_an_answer_that_a_status_proves_is_answered_though_its_call_failed_and_a_person_came(context, model, channel):
+    customer_writes(context, "Hi")
+    answer(context)
+
+    def somebody_comes():
+        take_over.take_over(context, 1, ANA)
+        receive(context, webhooks.statuses(webhooks.status("sent", "wamid.x", channel.sent[0][2])))
+        raise Temporary("and then the provider failed")
+
+    channel.outcomes = [somebody_comes]
+    sending.send_conversation(context, 1)
+    assert sent_states(context) == [("answer", "sent")] and inbound_states(context) == ["answered"]
 
 
 def test_what_tells_a_customer_that_a_person_comes_is_tried_again_like_anything(context, channel):
@@ -185,6 +199,26 @@ def test_what_the_customer_wrote_after_the_agent_looked_still_waits(context):
     assert conversation(context).waiting_since is not None
     take_over.answer_by_person(context, 1, ANA, "To the second.", seen_message_id=3)
     assert inbound_states(context) == ["answered"] * 2 and conversation(context).waiting_since is None
+
+
+def test_sending_anyway_over_a_colleague_settles_no_more_than_was_on_the_screen(context):
+    customer_writes(context, "Hi")
+    take_over.answer_by_person(context, 1, BEN, "I can help.", seen_message_id=1)
+    customer_writes(context, "and one more thing")
+    take_over.answer_by_person(context, 1, ANA, "So can I.", seen_message_id=1, anyway=True)
+    assert inbound_states(context) == ["answered", "waiting"]
+
+
+def test_what_comes_while_somebody_closes_the_conversation_is_not_settled_with_it(context, model, clock):
+    customer_writes(context, "Thanks!")
+    customer_writes(context, "One more thing: are you open on Sunday?")
+    take_over.close(context, 1, seen_message_id=1)
+    assert inbound_states(context) == ["answered", "waiting"] and conversation(context).state == "bot"
+    clock.forward(context.settings.quiet_seconds)
+    reply.answer(context, 1)
+    assert inbound_states(context) == ["answered"] * 2
+    take_over.close(context, 1, seen_message_id=3)
+    assert conversation(context).state == "closed"
 
 
 def test_a_request_that_comes_after_the_window_closed_queues_nothing_that_must_fail(context, clock):

@@ -7,7 +7,7 @@ import pytest
 
 from frontdesk.channels import AccountEvent
 from frontdesk.flows import templates as reading
-from frontdesk.flows.template_parts import BadVariable, fill, obstacle, preview, slots
+from frontdesk.flows.template_parts import BadVariable, fill, fill_shortened, obstacle, preview, slots
 from frontdesk.simulator.message_templates import TEMPLATES
 from frontdesk.store import numbers, templates
 from frontdesk.store.database import transaction
@@ -50,6 +50,15 @@ def test_variables_are_named_as_people_would_and_keep_their_order():
     assert [(slot.name, slot.label) for slot in slots(made("appointment"))] == [("customer", "Customer"), ("day", "Day")]
     assert [slot.name for slot in slots(made("weekly_offer"))] == ["1", "2", "button_1"]
     assert [slot.name for slot in slots(body_template(" ".join(f"{{{{{n}}}}}" for n in (10, 2, 1))))] == ["1", "2", "10"]
+
+
+@pytest.mark.parametrize("kind, most, words", [("COPY_CODE", 20, "A code to copy has 20"), ("OTP", 15, "A one-time password has 15"), ("URL", 2000, "An address has 2,000")])
+def test_what_a_button_wants_is_as_short_as_meta_wants_it(kind, most, words):
+    template = body_template("Here.", {"type": "BUTTONS", "buttons": [{"type": kind, "text": "Go", "url": "https://x.example/{{1}}"}]})
+    fill(template, {"button_1": "C" * most})
+    with pytest.raises(BadVariable, match=words) as caught:
+        fill(template, {"button_1": "C" * (most + 1)})
+    assert caught.value.field == "variables.button_1"
 
 
 def test_a_filled_template_is_what_meta_wants_and_what_people_read():
@@ -112,6 +121,16 @@ def test_what_cannot_be_sent_is_said_with_the_reason():
 def test_shapes_that_meta_never_promised_break_nothing(components):
     odd = dataclasses.replace(made("order_ready"), components=components)
     assert (obstacle(odd), slots(odd), preview(odd, {}).body) == (None, [], "")
+
+
+@pytest.mark.parametrize(("text", "names"), [("{{²}} {{1}}", ["²", "1"]), ("{{1" + "0" * 5000 + "}} {{2}}", ["2", "1" + "0" * 5000]), ("{{٢}} {{10}}", ["٢", "10"])])
+def test_variables_may_be_called_by_any_digits(text, names):
+    assert [slot.name for slot in slots(body_template(text))] == names
+
+
+def test_a_text_that_is_too_long_without_any_variable_is_refused():
+    with pytest.raises(BadVariable, match="1,025 characters"):
+        fill_shortened(body_template("x" * 1025), {})
 
 
 # --- what is kept ---------------------------------------------------------------------------------------------------------------------

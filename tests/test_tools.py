@@ -252,6 +252,22 @@ def test_a_call_that_was_written_as_words_is_a_call(context, model, shop):  # no
     assert outbound(context) == ["Friday."] and shop.paths == ["/orders/7"]
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        calls(("order_status", {"number": float("inf")})),
+        '{"name": "order_status", "parameters": {"number": 1e999}}',
+        '{"name": "order_\\ud800", "parameters": {}}',
+    ],
+)
+def test_a_call_that_could_not_be_sent_back_to_the_model_costs_no_answer(context, model, shop, wanted):  # noqa: F811
+    lookup(context, shop)
+    model.enqueue(wanted, "I could not look it up.")
+    customer_writes(context, "Where?")
+    answer(context)
+    assert outbound(context) == ["I could not look it up."] and len(kept(context)) == 1
+
+
 def test_a_model_that_cannot_use_tools_works_without(context, model, shop):  # noqa: F811
     model.behaviour.models.append("gemma3:1b")
     clients.change(context.db, 1, {"model": "gemma3:1b"}, 1.0)

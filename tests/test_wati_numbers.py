@@ -8,7 +8,7 @@ from frontdesk.cli import frontdesk
 from frontdesk.errors import FrontdeskError
 from frontdesk.flows import webhook_address
 from frontdesk.flows.first_run import DEMO_CLIENT
-from frontdesk.store import numbers
+from frontdesk.store import audit, numbers
 from tests import wati_numbers
 from tests.standins.wati import TOKEN
 
@@ -115,6 +115,7 @@ def test_a_number_is_added_on_the_command_line_with_its_address(run, db, setting
     assert done.exit_code == 0, done.output
     assert f"/webhooks/wati/{webhook_address.secret(settings, number)}" in done.output and TOKEN not in done.output
     assert numbers.sender(number, settings).access_token == TOKEN
+    assert [entry.deed for entry in audit.oldest_first(db) if entry.subject == f"number {number.id}"] == ["number.added"]
     again = run("add-wati", NUMBER["endpoint"], "--client", DEMO_CLIENT, typed="another\n")
     assert webhook_address.secret(settings, number) in again.output, "a new token keeps the address"
     assert "384776  -  wati" in run("list").output

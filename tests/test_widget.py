@@ -6,10 +6,13 @@ import json
 import pytest
 
 from frontdesk.channels import Content
-from frontdesk.flows import inbound, sending, sweep as sweeping, take_over, visitors, widgets as making
+from frontdesk.flows import inbound, reply, sending, sweep as sweeping, take_over, visitors, widgets as making
+from frontdesk.ollama import Ollama
 from frontdesk.store import clients, conversations, media, messages, numbers, outbox, widgets
 from frontdesk.store.database import transaction
 from tests import webhooks
+from tests.standins.ollama import OllamaStandIn
+from tests.standins.ollama_replies import Reply
 
 SHOP = "https://shop.example"
 KEY = "bakery-key"
@@ -433,6 +436,27 @@ def test_an_open_page_hears_what_happens(page, flows, db):
     heard = [json.loads(event)["type"] for _, event in listener.heard()]
     listener.close()
     assert heard[0] == "changed" and heard[-1] == "typing" and heard.count("changed") >= 2
+
+
+def test_the_next_question_is_not_shown_the_words_of_the_answer_before_it(page, flows, db, clock):
+    visitor = page.token.split(".")[0]
+    with OllamaStandIn() as model:
+        flows.settings = dataclasses.replace(flows.settings, ollama_host=model.url)
+        flows.ollama = Ollama(model.url, timeout_seconds=20, load_timeout_seconds=20)
+        model.enqueue(Reply("We open at seven every day", tokens_per_second=10))
+        page.write("When do you open?")
+        inbound.drain(flows)
+        clock.forward(flows.settings.quiet_seconds)
+        listener = flows.live.listen()
+        listener.follow(visitor)
+        reply.answer(flows, 1)
+        assert any(json.loads(event)["type"] == "writing" for _, event in listener.heard())
+        listener.close()
+    sending.send_conversation(flows, 1)
+    page.write("And on Sundays?", "message-2")
+    inbound.drain(flows)
+    found = page.ask("GET", "messages").json
+    assert [line["text"] for line in found["messages"]][-2:] == ["We open at seven every day", "And on Sundays?"] and found["writing"] == ""
 
 
 def test_the_desk_sees_the_visitor_type(page, flows, clock):

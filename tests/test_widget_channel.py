@@ -48,6 +48,12 @@ def test_no_body_makes_it_raise(body):
     assert isinstance(CHANNEL.parse(body), list)
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_what_is_kept_of_a_body_can_be_written_as_json(number):
+    [event] = CHANNEL.parse(b'{"key": "k", "visitor": "v", "events": [{"type": "message", "id": %s}]}' % number.encode())
+    assert json.dumps(event.raw, allow_nan=False)
+
+
 @pytest.mark.parametrize("kind", ["text", "image", "document", "audio", "video", "sticker"])
 def test_what_it_carries_is_accepted_under_an_id_of_the_message(kind):
     content = Content(kind, "Hello", None if kind == "text" else {"caption": "Hello"})

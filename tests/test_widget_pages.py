@@ -63,7 +63,7 @@ def test_what_is_saved_is_what_pages_get(owner, db, demo, app):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("accent", "red"), ("scheme", "blue"), ("side", "top"), ("whatsapp", "99"), ("name", ""), ("client", "99"), ("w_title", "x" * 601)],
+    [("accent", "red"), ("scheme", "blue"), ("side", "top"), ("whatsapp", "99"), ("name", ""), ("client", "99"), ("client", "²"), ("whatsapp", "²"), ("w_title", "x" * 601)],
 )
 def test_what_is_wrong_stands_beside_its_field(owner, db, demo, field, value):
     before = widgets.get(db, demo.id)

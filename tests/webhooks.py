@@ -51,3 +51,9 @@ def echo(words: str, to: str = "4915112345678", id: str | None = None, at: float
     """What the business wrote in its phone app."""
     message = {**text(words, sender="15550100001", id=id, at=at), "to": to}
     return body(change("smb_message_echoes", message_echoes=[message]))
+
+
+def edited(original: str, words: str, sender: str = "4915112345678", at: float = 1_790_000_000) -> bytes:
+    """The customer changed the words of their message `original`."""
+    message = {**text(sender=sender, at=at), "type": "edit", "edit": {"original_message_id": original, "message": {"type": "text", "text": {"body": words}}}}
+    return texts(message)

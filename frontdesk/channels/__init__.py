@@ -246,11 +246,12 @@ class Accepted:
 
 
 MEDIA_KINDS = ("image", "video", "audio", "document", "sticker")
+CONTENT_KINDS = ("text", *MEDIA_KINDS, "location", "contacts", "interactive", "reaction", "template")
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One message to send. `kind` is one of the Cloud API's types ("text", "image", "template", "interactive" …).
+    """One message to send. `kind` is one of CONTENT_KINDS, the Cloud API's types.
 
     `text` is what people and the model read of it, and all there is of a text. `body` is the Cloud API's object of this kind,
     without the id of a file: that is the sender's number's own, and comes with the call. Other channels send what they can of it.
@@ -275,9 +276,13 @@ class Channel(Protocol):
 
     `always_tells`: a status comes for every message it took, so that none for a while means that it was not taken. Else that counts
     only for a number whose webhooks have told of a message before.
+    `carries`: which of CONTENT_KINDS it can send; the desk offers no other.
+    `sticker_pixels`: the width and the height of every sticker, None where any will do.
     """
 
     always_tells: bool
+    carries: tuple[str, ...]
+    sticker_pixels: int | None
 
     def parse(self, body: bytes) -> list[Event]:
         """Every event of one webhook body, in its order. Never raises: what is not understood is a `Rejected`.

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from frontdesk.channels import MEDIA_KINDS, Accepted, Content, Event, Media, MediaAddress, Person, ProviderError, Sender
+from frontdesk.channels import CONTENT_KINDS, MEDIA_KINDS, Accepted, Content, Event, Media, MediaAddress, Person, ProviderError, Sender
 from frontdesk.channels.cloud_errors import NO_SUCH_NUMBER, error_for, error_for_status, provider_error
 from frontdesk.channels.cloud_people import named, person
 from frontdesk.channels.cloud_webhook import parse
@@ -34,6 +34,8 @@ class CloudChannel:
     """One instance serves a process; safe to use from many threads and across forks (see wire.Wire)."""
 
     always_tells = True
+    carries = CONTENT_KINDS
+    sticker_pixels = 512  # Meta's sticker object: "needs to be 512x512 pixels"
 
     def __init__(self, timeout_seconds: float = 20.0):
         self._wire, self._timeout_seconds = Wire(timeout_seconds), timeout_seconds

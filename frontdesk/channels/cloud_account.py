@@ -16,6 +16,7 @@ from frontdesk.errors import Temporary
 
 TEMPLATE_FIELDS = "id,name,language,status,category,parameter_format,components,rejected_reason,quality_score"
 MOST_TEMPLATE_PAGES = 100  # of 100; an account has 6,000 templates at most
+MOST_PEOPLE = 10**10  # more than there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def reach(sender: Sender, timeout_seconds: float = 10) -> float | None:
 def people_of(said: Any) -> float | None:
     """Meta's messaging limit: TIER_250, TIER_2K, TIER_UNLIMITED, or a plain number, below zero for none."""
     if isinstance(said, int) and not isinstance(said, bool):
-        return float(said) if said >= 0 else math.inf
+        return float(said) if 0 <= said < MOST_PEOPLE else math.inf
     word = said.upper().removeprefix("TIER_") if isinstance(said, str) else ""
     if word == "UNLIMITED":
         return math.inf

@@ -5,9 +5,9 @@ understood becomes a `Rejected` with its place, and its neighbours live. `parse`
 """
 
 import base64
-import json
 from typing import Any, Callable, Iterable
 
+from frontdesk import strict_json
 from frontdesk.channels import AccountEvent, Event, Rejected
 from frontdesk.channels.cloud_events import READERS, Change, Reader, account_event, id_of
 from frontdesk.channels.cloud_people import People
@@ -23,21 +23,9 @@ def parse(body: bytes) -> list[Event]:
 def read_json(body: bytes) -> Any:
     """The body's value, or a Rejected where it is no JSON."""
     try:
-        return json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
+        return strict_json.loads(body)
     except (ValueError, RecursionError) as error:
         return Rejected(f"the body is not JSON ({type(error).__name__})", _kept(body))
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _finite(digits: str) -> float:
-    """1e999 would become an infinity, which nothing downstream can store as JSON."""
-    value = float(digits)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError("a number too large")
-    return value
 
 
 def _kept(body: bytes) -> dict[str, str]:

@@ -25,7 +25,6 @@ LONGEST_TEXT = 4096  # characters of messageText, by WATI's reference
 # The text goes in the address, and servers of WATI's kind read request lines of 8 kB.
 LONGEST_ADDRESS = 7_500
 LONGEST_RETRY_AFTER = 3600.0
-KINDS = ("text", *(kind for kind in MEDIA_KINDS if kind != "sticker"))
 # WATI has no codes of its own. These stand on the message's row: a code there says that the provider answered.
 WINDOW_CLOSED = 131047  # Meta's, for the same
 REFUSED = 400
@@ -41,6 +40,8 @@ class WatiChannel:
     """One instance serves a process; safe to use from many threads and across forks (see wire.Wire)."""
 
     always_tells = False  # only the events that somebody subscribed to
+    carries = ("text", *(kind for kind in MEDIA_KINDS if kind != "sticker"))
+    sticker_pixels = None
 
     def __init__(self, timeout_seconds: float = 20.0):
         self._wire, self._timeout_seconds = Wire(timeout_seconds), timeout_seconds
@@ -49,7 +50,7 @@ class WatiChannel:
         return parse(body)
 
     def refusal(self, content: Content) -> str | None:
-        if content.kind not in KINDS:
+        if content.kind not in self.carries:
             return f"A number at WATI sends texts and files: no {content.kind} can go through it. Send it in WATI, or through a number at Meta."
         if content.kind != "text":
             return None

@@ -4,15 +4,14 @@ A body is {"key", "visitor", "events": [{"type": "message" | "details" | "status
 its row says so: the visitor's browser reads it from there, and tells 'delivered' and 'read' as a provider would.
 """
 
-import json
 from os import PathLike
 from typing import Any
 
-from frontdesk.channels import Accepted, Content, DetailsLeft, Event, InboundMessage, Media, MediaAddress, Person
+from frontdesk import strict_json
+from frontdesk.channels import MEDIA_KINDS, Accepted, Content, DetailsLeft, Event, InboundMessage, Media, MediaAddress, Person
 from frontdesk.channels import ProviderError, Rejected, Sender, StatusChange
 from frontdesk.errors import Permanent, SendError
 
-CARRIED = ("text", "image", "document", "audio", "video", "sticker")
 STATUSES = ("delivered", "read")
 
 
@@ -20,13 +19,15 @@ class WidgetChannel:
     """One instance serves a process; safe to use from many threads."""
 
     always_tells = True  # what its row does not say was not shown: sending it again does no harm
+    carries = ("text", *MEDIA_KINDS)
+    sticker_pixels = None
 
     def __init__(self, timeout_seconds: float = 0):
         """Nothing is called, so nothing times out."""
 
     def parse(self, body: bytes) -> list[Event]:
         try:
-            data = json.loads(body)
+            data = strict_json.loads(body)
             person = Person(user_id=_text(data["visitor"]))
             key, events = _text(data["key"]), data["events"]
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -35,7 +36,7 @@ class WidgetChannel:
 
     def refusal(self, content: Content) -> str | None:
         """Why this content cannot be shown, in words for whoever wrote it; None where it can."""
-        return None if content.kind in CARRIED else "The web chat shows texts, pictures and files, nothing else."
+        return None if content.kind in self.carries else "The web chat shows texts, pictures and files, nothing else."
 
     def fits(self, text: str) -> bool:
         return True

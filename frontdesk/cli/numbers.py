@@ -35,21 +35,7 @@ def add(phone_number_id: str, client_name: str, waba_id: str | None, display_pho
     if not phone_number_id.isdigit():
         raise FrontdeskError(f"PHONE_NUMBER_ID is {phone_number_id!r}; it wants the digits Meta shows under API Setup")
     settings = settings_module.load()
-    token = _asked_token()
-    db = _open(settings)
-    with database.transaction(db):
-        number_id = store.put(
-            db,
-            settings,
-            client_id=_client(db, client_name),
-            channel="cloud",
-            external_id=phone_number_id,
-            access_token=token,
-            account_id=waba_id,
-            display_phone=display_phone,
-            now=time.time(),
-        )
-        audit.record(db, "number.added", f"number {number_id}", time.time(), external_id=phone_number_id)
+    _put(settings, client_name, "cloud", phone_number_id, _asked_token(), account_id=waba_id, display_phone=display_phone)
     click.echo(f"Number {phone_number_id} answers for {client_name}. Check it: bin/frontdesk doctor")
 
 
@@ -80,24 +66,22 @@ def add_wati(endpoint: str, client_name: str, channel_phone: str, display_phone:
         raise FrontdeskError(f"--channel-phone is {channel_phone!r}; it wants digits")
     external_id = "/".join(filter(None, (found.account, channel_phone)))
     token = _asked_token().removeprefix("Bearer ").strip()
-    db = _open(settings)
-    with database.transaction(db):
-        number_id = store.put(
-            db,
-            settings,
-            client_id=_client(db, client_name),
-            channel="wati",
-            external_id=external_id,
-            access_token=token,
-            display_phone=display_phone,
-            base_url=found.base_url,
-            webhook_key=webhook_address.new_key(),
-            now=time.time(),
-        )
-    secret = webhook_address.secret(settings, store.get(db, number_id))
+    key = webhook_address.new_key()
+    number = _put(settings, client_name, "wati", external_id, token, display_phone=display_phone, base_url=found.base_url, webhook_key=key)
+    secret = webhook_address.secret(settings, number)
     click.echo(f"Number {external_id} answers for {client_name}. In WATI under Webhooks add this address, behind your domain:")
     click.echo(f"  /webhooks/wati/{secret}")
     click.echo("It holds a secret. The events to choose stand on the number's page. Check it: bin/frontdesk doctor")
+
+
+def _put(settings: Settings, client_name: str, channel: str, external_id: str, token: str, **columns: str | None) -> store.Number:
+    """The number, new or with a new token."""
+    db, now = _open(settings), time.time()
+    with database.transaction(db):
+        client_id = _client(db, client_name)
+        number_id = store.put(db, settings, client_id=client_id, channel=channel, external_id=external_id, access_token=token, now=now, **columns)
+        audit.record(db, "number.added", f"number {number_id}", now, external_id=external_id)
+    return store.get(db, number_id)
 
 
 def _asked_token() -> str:

@@ -6,13 +6,15 @@ import sqlite3
 from dataclasses import dataclass
 
 from frontdesk.channels import Person
-from frontdesk.flows import outgoing, writing
+from frontdesk.flows import addressee, outgoing, writing
+from frontdesk.flows.addressee import CannotAddress
 from frontdesk.flows.contents import Sendable
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend
 from frontdesk.flows.refusals import Refused, known_answer
-from frontdesk.store import api_tokens, contacts, conversations, listing, numbers, outbox
+from frontdesk.store import api_tokens, contacts, conversations, numbers, outbox
 from frontdesk.store.api_tokens import ApiToken
+from frontdesk.store.conversations import Conversation
 from frontdesk.store.database import transaction
 
 
@@ -55,33 +57,18 @@ def _field(wanted: Wanted, error: CannotSend) -> str | None:
     return error.field if error.field == "reply_to" else ".".join(filter(None, (wanted.field, error.field)))
 
 
-def _conversation(context: Context, db: sqlite3.Connection, token: ApiToken, wanted: Wanted) -> conversations.Conversation:
-    if wanted.conversation_id is not None:
-        if listing.conversation(db, wanted.conversation_id, client_id=token.client_id) is None:
-            raise Refused(404, "not_found", "There is no such conversation.", "conversation_id")
-        return conversations.get(db, wanted.conversation_id)
-    known = listing.conversation_with(db, wanted.phone, number_id=wanted.number_id, client_id=token.client_id)
-    return conversations.get(db, known if known is not None else _begun(context, db, token, wanted))
-
-
-def _begun(context: Context, db: sqlite3.Connection, token: ApiToken, wanted: Wanted) -> int:
-    """A conversation with somebody who has never written: only a template can open it."""
-    number_id = _number(db, token, wanted)
+def _conversation(context: Context, db: sqlite3.Connection, token: ApiToken, wanted: Wanted) -> Conversation:
+    """With somebody who has never written it begins here, and only a template can open it."""
+    try:
+        number_id, conversation = addressee.find(
+            db, conversation_id=wanted.conversation_id, phone=wanted.phone, number_id=wanted.number_id, client_id=token.client_id
+        )
+    except CannotAddress as error:
+        raise Refused.because(error, error.field) from None
+    if conversation is not None:
+        return conversation
     if wanted.message.kind != "template":
-        error = outgoing.window_closed(db, number_id, words="This person has not written yet.")
+        error = outgoing.window_closed(context, db, number_id, words="This person has not written yet.")
         raise Refused.because(error, "phone_number")
     contact_id = contacts.resolve(db, numbers.get(db, number_id).client_id, Person(phone=wanted.phone), context.now())
-    return conversations.of(db, number_id, contact_id, context.now())
-
-
-def _number(db: sqlite3.Connection, token: ApiToken, wanted: Wanted) -> int:
-    if wanted.number_id is not None:
-        if not listing.number_is_of(db, wanted.number_id, client_id=token.client_id):
-            raise Refused(404, "not_found", "There is no such number.", "number_id")
-        return wanted.number_id
-    found = listing.numbers(db, client_id=token.client_id, after=0, limit=2, by_phone=True)
-    if not found:
-        raise Refused(404, "not_found", "This token's client has no number.", "number_id")
-    if len(found) != 1:
-        raise Refused(422, "invalid", "Say which of your numbers it goes out from.", "number_id")
-    return found[0]["id"]
+    return conversations.get(db, conversations.of(db, number_id, contact_id, context.now()))

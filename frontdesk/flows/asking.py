@@ -23,6 +23,7 @@ class Asked:
     `completion` None: the model was not asked, for the client answers only from its documents and nothing in them fits.
     `gap`: why the documents did not give the answer, a word of grounding.py, where they did not.
     `used`: the tools that were called, and what they want done with the answer; `had_tools`: the prompt had them besides its messages.
+    `retrieval_seconds`: of the search in the documents, None where there was none.
     """
 
     messages: list[dict[str, str]]
@@ -32,6 +33,7 @@ class Asked:
     gap: str | None
     used: Used = Used()
     had_tools: bool = False
+    retrieval_seconds: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -66,7 +68,7 @@ def ask(
     kit = tools.kit(context, client, conversation, options, ratio)
     must_not = grounding.must_not_ask(client, ground, hint)
     if must_not and kit is None:
-        return Asked([], None, [], client.unknown_text, grounding.NO_PASSAGE)
+        return Asked([], None, [], client.unknown_text, grounding.NO_PASSAGE, retrieval_seconds=ground.seconds)
     rules = grounding.rules(client, ground, hint)
     burst = [turn.id for turn in turns[len(turns) - waiting :]]
     pictures = files_told.pictures(context, conversation, burst, options.model) if conversation else []
@@ -88,7 +90,8 @@ def ask(
                 raise
             blind = True
         else:
-            return _asked(client, ground, messages, completion, shown, used, must_not, kit is not None)
+            asked = _asked(client, ground, messages, completion, shown, used, must_not, kit is not None)
+            return replace(asked, retrieval_seconds=ground.seconds)
 
 
 def _asked(

@@ -124,7 +124,18 @@ def _look(context: Context, run: Run, broadcast: Broadcast) -> bool:
     run.channel, run.rate, run.limit = number.channel, _rate(broadcast, number), number.messages_per_second
     run.holds = broadcast.most_waiting is not None and conversations.count_waiting(db) > broadcast.most_waiting
     context.limits.watch_inbound(broadcast.number_id)
+    _keep_quiet(context, broadcast)
     return True
+
+
+def _keep_quiet(context: Context, broadcast: Broadcast) -> None:
+    """What was to go before the recipient's quiet hours began, and has not gone, waits for their end: it went slowly, or stood still."""
+    now = context.now()
+    if broadcast.quiet_from is None:
+        return
+    for zone, message_ids in broadcasts.ready_by_zone(context.db, broadcast, now).items():
+        if (due_at := _allowed_at(broadcast, zone, now)) > now:
+            broadcasts.postpone(context.db, broadcast.id, message_ids, due_at)
 
 
 def _problem(context: Context, run: Run, broadcast: Broadcast, number: numbers.Number) -> tuple[str, str] | None:
@@ -195,14 +206,14 @@ def _become_message(context: Context, db, run: Run, broadcast: Broadcast, number
     message_id = outbox.queue(
         db, conversation_id, number.id, filled.content, purpose="broadcast", now=now, media_id=broadcast.media_id, media=control.shown(broadcast)
     )
-    broadcasts.belongs(db, message_id, broadcast.id, _due(broadcast, member, now))
+    broadcasts.belongs(db, message_id, broadcast.id, _allowed_at(broadcast, member.time_zone, now))
 
 
-def _due(broadcast: Broadcast, member: Member, now: float) -> float:
-    """Now, or when the recipient's quiet hours end."""
+def _allowed_at(broadcast: Broadcast, time_zone: str, now: float) -> float:
+    """Now, or when the quiet hours of a recipient in this time zone end."""
     if broadcast.quiet_from is None or broadcast.quiet_until is None or broadcast.quiet_from == broadcast.quiet_until:
         return now
-    local = datetime.fromtimestamp(now, ZoneInfo(member.time_zone or "UTC"))
+    local = datetime.fromtimestamp(now, ZoneInfo(time_zone or "UTC"))
     minute = local.hour * 60 + local.minute
     begins, ends = broadcast.quiet_from, broadcast.quiet_until
     is_quiet = begins <= minute < ends if begins < ends else minute >= begins or minute < ends

@@ -307,8 +307,12 @@ def finish(context: Context, broadcast: Broadcast) -> None:
         tally = broadcasts.tally(db, broadcast.id)
         told = {"broadcast_id": broadcast.public_id, "name": broadcast.name, "total": broadcast.total, "sent": broadcasts.out(tally)}
         told |= {"failed": tally.get("failed", 0), "skipped": sum(broadcasts.skips(db, broadcast.id).values())}
+        callback_id = None
         if broadcast.callback_url:
-            callbacks.add(db, broadcast.client_id, broadcast.callback_url, "broadcast.done", told, context.now())
+            callback_id = callbacks.add(db, broadcast.client_id, broadcast.callback_url, "broadcast.done", told, context.now())
+    if callback_id is not None:
+        with context.ringing():
+            context.queues.call_back(callback_id)
     log.info("broadcast %s is done", broadcast.id)
 
 

@@ -61,7 +61,8 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         scheduler = queues.scheduler_alive(connection)
     except queues.RedisError as error:
         mend = "look at REDIS_URL, and whether it runs" if settings.redis_url else "start Frontdesk with bin/start"
-        yield Finding("Redis", f"does not answer ({type(error).__name__})", mend)
+        reason = " ".join(str(error).split()) or type(error).__name__
+        yield Finding("Redis", f"does not answer ({reason})", mend)
         return
     yield _redis_finding(facts, is_ours=not settings.redis_url)
     for name, count in workers.items():

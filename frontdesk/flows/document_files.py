@@ -16,6 +16,10 @@ NOT_TEXT = "This is not a text file (UTF-8 or UTF-16), nor PDF, DOCX or HTML."
 READ_LATER = {".pdf": ("pdf", b"%PDF-"), ".docx": ("docx", b"PK"), ".html": ("html", b""), ".htm": ("html", b"")}
 LARGEST_FILE_BYTES = 20_000_000
 FILE_TOO_LARGE = f"A file has at most {LARGEST_FILE_BYTES} bytes."
+# What turns out to be no document was unpacked all the same: a kilobyte of a ZIP can stand for gigabytes.
+MOST_UNPACKED_BYTES = 10 * LARGEST_BATCH_BYTES
+UNPACKED_IN_STEPS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile unpacks the others whole, whatever their size
+NOT_UNDERSTOOD = "It is compressed in a way that is not understood."
 
 # Of a Mac's archive and of folders that versions are kept in.
 SKIPPED = ("__MACOSX/", ".")
@@ -63,7 +67,7 @@ def read_zip(file: BinaryIO) -> list[Document]:
     """Raises Refused. A file in it that cannot be read is one document with an error."""
     try:
         with zipfile.ZipFile(file) as archive:
-            members = [one for one in archive.infolist() if not one.is_dir() and not _is_skipped(one.filename)]
+            members = [one for one in archive.infolist() if not one.is_dir() and not is_skipped(one.filename)]
             if len(members) > MOST_ITEMS:
                 raise Refused(422, "invalid", f"A batch has at most {MOST_ITEMS} documents, this archive has {len(members)}.", "file")
             return _members(archive, members)
@@ -71,31 +75,41 @@ def read_zip(file: BinaryIO) -> list[Document]:
         raise Refused(422, "invalid", f"This ZIP cannot be read ({type(error).__name__}).", "file") from None
 
 
-def _is_skipped(name: str) -> bool:
+def is_skipped(name: str) -> bool:
+    """Of a ZIP or a folder: what the system keeps there for itself. `name`: with the folders above it."""
     return name.startswith(SKIPPED) or name.rpartition("/")[2].startswith(".")
 
 
 def _members(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> list[Document]:
-    found, left = [], LARGEST_BATCH_BYTES
+    found, left, unpacked = [], LARGEST_BATCH_BYTES, 0
     for member in members:
-        document = _member(archive, member)
+        name = member.filename.encode("utf-8", "replace").decode()
+        why_not = _not_unpacked(name, member)
+        document = Document("", name, why_not) if why_not else _member(archive, member, name)
         left -= len(document.text) + len(document.data)
-        if left < 0:  # what the archive says of its sizes is not relied upon
+        unpacked += 0 if why_not else member.file_size
+        if left < 0 or unpacked > MOST_UNPACKED_BYTES:
             raise Refused(413, "too_large", f"A batch has at most {LARGEST_BATCH_BYTES} bytes.", "file")
         found.append(document)
     return found
 
 
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Document:
-    name = member.filename.encode("utf-8", "replace").decode()
+def _not_unpacked(name: str, member: zipfile.ZipInfo) -> str | None:
+    most, words = (LARGEST_FILE_BYTES, FILE_TOO_LARGE) if Path(name).suffix.lower() in READ_LATER else (LARGEST_TEXT_BYTES, TOO_LARGE)
+    if member.file_size > most:
+        return words
+    return None if member.compress_type in UNPACKED_IN_STEPS else NOT_UNDERSTOOD
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> Document:
     try:
         with archive.open(member) as file:
-            return read_one(name, file.read(LARGEST_FILE_BYTES + 1))
+            return read_one(name, file.read(member.file_size + 1))  # given a number, zipfile unpacks so much at most
     except RuntimeError:  # zipfile's word for it
         return Document("", name, "It is encrypted.")
     except NotImplementedError:
-        return Document("", name, "It is compressed in a way that is not understood.")
-    except Exception as error:  # zlib's, lzma's, its own
+        return Document("", name, NOT_UNDERSTOOD)
+    except Exception as error:  # zlib's, its own
         return Document("", name, f"It cannot be read ({type(error).__name__}).")
 
 

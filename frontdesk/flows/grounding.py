@@ -5,6 +5,7 @@ client that answers only from its documents, such an answer is not sent, and wit
 """
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -27,26 +28,34 @@ _BEGUN = re.compile(r"[*_`]*[\[<({【]+\s*(u(n(k(n(o(wn?)?)?)?)?)?)?\s*\Z", re.I
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """`question`: what was asked, '' where nothing was. `shown`: passages, best first. `fits`: whether any is good enough."""
+    """`question`: what was asked, '' where nothing was. `shown`: passages, best first. `fits`: whether any is good enough.
+
+    `seconds`: how long the search took, its question's embedding included; None where there was none.
+    """
 
     question: str = ""
     shown: list[Shown] = field(default_factory=list)
     fits: bool = False
-    searched: bool = False
+    seconds: float | None = None
+
+    @property
+    def searched(self) -> bool:
+        return self.seconds is not None
 
 
 def find(context: Context, client: Client, turns: Sequence[Turn], waiting: int, *, watch: Callable[[], None] | None = None) -> Ground:
     """What the documents have for an answer to the last `waiting` turns."""
     asking = [turn.text.strip() for turn in turns[len(turns) - waiting :] if not asks_nothing(turn.text)]
-    question, searched = "\n".join(asking), knowledge.any_of(context.db, client.id)
-    if not searched:
+    question = "\n".join(asking)
+    if not knowledge.any_of(context.db, client.id):
         return Ground(question)
+    began = time.monotonic()
     shown = retrieval.shown(context, client.id, turns, waiting, watch=watch)
     if not question:
-        return Ground(question, shown, True, searched)
+        return Ground(question, shown, True, time.monotonic() - began)
     _, earlier = retrieval.asked_in(turns, waiting)
     fits = any(fit.good_enough(context.db, said, shown) for said in (question, f"{earlier}\n{question}" if earlier else "") if said)
-    return Ground(question, shown, fits, searched)
+    return Ground(question, shown, fits, time.monotonic() - began)
 
 
 def must_not_ask(client: Client, ground: Ground, hint: str = "") -> bool:

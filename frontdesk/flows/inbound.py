@@ -27,7 +27,7 @@ from frontdesk.flows import erased, opting_out, reach, receiving, sending, take_
 from frontdesk.flows.context import Context
 from frontdesk.flows.person_words import asks_for_person
 from frontdesk.queues import InboxEntry
-from frontdesk.store import canary, clients, contacts, conversations, events, messages, numbers, opt_outs, widgets
+from frontdesk.store import canary, clients, contacts, conversations, drafts, events, messages, numbers, opt_outs, widgets
 from frontdesk.store.database import savepoint, transaction
 
 log = logging.getLogger(__name__)
@@ -226,6 +226,7 @@ def _edited(context, db, number, event: MessageEdited, received_at, consequences
     at = _when(event.at, received_at)
     conversation_id = messages.edit(db, number.id, event.original_external_id, event.text, at)
     if conversation_id is not None:
+        drafts.remove(db, conversation_id)
         return
     note = _note(event, "edit", event.text, event.original_external_id)
     messages.add_inbound(db, _conversation(db, number, event.person, received_at), number.id, note, "noted", at, received_at)

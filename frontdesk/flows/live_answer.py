@@ -49,6 +49,11 @@ class LiveAnswer:
         if self._shown:
             self._context.live.writing(self._visitor, "")
 
+    def end(self) -> None:
+        """All of it is written: what is kept of it is a message."""
+        if self._shown:
+            self._context.live.forget_written(self._visitor)
+
 
 def of(context: Context, conversation: Conversation, client: Client) -> LiveAnswer | None:
     """None where nobody could see it: every other channel takes whole messages.

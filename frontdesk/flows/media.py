@@ -88,12 +88,15 @@ def kinds(media: Media) -> list[str]:
     return media_types.kinds(media.mime_type, media.size_bytes, media.animated) if media.state == "ready" else []
 
 
-def check(media: Media, kind: str) -> None:
+def check(context: Context, media: Media, kind: str, number: numbers.Number) -> None:
     """Raises MediaRefused where these cannot be sent as a message of this kind. Wanted ones may turn out wrong later."""
     if media.state == "failed":
         raise MediaRefused(media.error_code, media.error_words)
     if media.state == "ready":
         media_types.check(kind, media.mime_type, media.size_bytes, media.animated)
+        side = context.channel(number.channel).sticker_pixels
+        if kind == "sticker" and side:
+            media_types.check_sticker(files.head(context.settings.media_dir, media.sha256, media_types.HEAD_BYTES), side)
 
 
 # --- fetching -------------------------------------------------------------------------------------------------------------------

@@ -148,6 +148,28 @@ def is_animated(head: bytes) -> bool:
     return head[12:16] == b"VP8X" and len(head) > 20 and bool(head[20] & 2)
 
 
+def pixels(head: bytes) -> tuple[int, int] | None:
+    """Width and height of a WebP, None where its header does not say them. Source: RFC 9649."""
+    kind, data = head[12:16], head[20:30]
+    if len(data) < 10:
+        return None
+    if kind == b"VP8X":
+        return int.from_bytes(data[4:7], "little") + 1, int.from_bytes(data[7:10], "little") + 1
+    if kind == b"VP8L" and data[0] == 0x2F:
+        both = int.from_bytes(data[1:5], "little")
+        return (both & 0x3FFF) + 1, (both >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 " and data[3:6] == b"\x9d\x01\x2a":
+        return int.from_bytes(data[6:8], "little") & 0x3FFF, int.from_bytes(data[8:10], "little") & 0x3FFF
+    return None
+
+
+def check_sticker(head: bytes, side: int) -> None:
+    """Raises MediaRefused where a sticker is not as wide and as high as this."""
+    found = pixels(head)
+    if found not in (None, (side, side)):
+        raise MediaRefused("wrong_pixels", f"a sticker has {side} × {side} pixels; this one has {found[0]} × {found[1]}")
+
+
 def kinds(mime_type: str, size_bytes: int, animated: bool) -> list[str]:
     """The kinds of message a file can be sent as, its own first."""
     return [kind for kind, limit in LIMITS.items() if mime_type in limit.types and size_bytes <= _most_bytes(limit, animated)]

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 ACKNOWLEDGEMENT_CLASSES = range(0, 60, 4)
 
 
-# In seconds, as migration m020 writes them.
+# In seconds, as migration m035 writes them.
 ANSWER_BOUNDS = ("0.1", "0.25", "0.5", "1", "2", "5", "10", "15", "20", "30", "45", "60", "90", "120", "180", "300", "600", "1800")
 
 
@@ -109,7 +109,7 @@ def _database(context: Context, now: float) -> Iterator:
 
 def _answers(counted: dict[str, dict[str, float]]) -> HistogramMetricFamily:
     family = HistogramMetricFamily(
-        "frontdesk_answer_seconds", "Of the bot's answers: waiting to begin, writing, sending, and all of it.", labels=["part"]
+        "frontdesk_answer_seconds", "Of the bot's answers: waiting to begin, searching the documents (where there are any), writing, sending, and all of it.", labels=["part"]
     )
     for part in DURATIONS:
         of_part = counted.get(part, {})

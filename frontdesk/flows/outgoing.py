@@ -46,7 +46,7 @@ def check(context: Context, db: sqlite3.Connection, conversation: Conversation, 
     if outgoing.content.kind == "template":
         return _check_template(db, conversation, outgoing.content)
     if (conversation.window_closes_at or 0) <= context.now():
-        raise window_closed(db, conversation.number_id)
+        raise window_closed(context, db, conversation.number_id)
     target = outgoing.reply_to_external_id
     if target and messages.conversation_of(db, conversation.number_id, target) != conversation.id:
         raise CannotSend("unknown_message", "The message it speaks of is not in this conversation.", "reply_to")
@@ -71,14 +71,16 @@ def queue(
     )
 
 
-def window_closed(db: sqlite3.Connection, number_id: int, words: str = "") -> CannotSend:
+def window_closed(context: Context, db: sqlite3.Connection, number_id: int, words: str = "") -> CannotSend:
     """`words`: why, where it is not that the customer wrote too long ago."""
-    account_id = numbers.get(db, number_id).account_id
-    usable = [one for one in templates.approved(db, account_id) if not template_parts.obstacle(one)]
+    number = numbers.get(db, number_id)
+    why = words or "The customer last wrote over 24 hours ago."
+    if "template" not in context.channel(number.channel).carries:
+        return CannotSend("window_closed", f"{why} WhatsApp allows only a template now, and this number sends none from here: send it at its provider.")
+    usable = [one for one in templates.approved(db, number.account_id) if not template_parts.obstacle(one)]
     offered = [(one.name, one.language) for one in usable[:MOST_OFFERED]]
     names = ", ".join(f"{name} ({language})" for name, language in offered)
     instead = f" These could go instead: {names}." if names else ""
-    why = words or "The customer last wrote over 24 hours ago."
     return CannotSend("window_closed", f"{why} WhatsApp allows only a template now.{instead}", templates=offered)
 
 
@@ -95,5 +97,14 @@ def _check_template(db: sqlite3.Connection, conversation: Conversation, content:
     template = known_template(db, conversation.number_id, name, content.body["language"]["code"])
     if obstacle := template_parts.obstacle(template):
         raise CannotSend("template_unusable", f"The template {name}: {obstacle}", "name")
-    if template.category == "MARKETING" and opt_outs.wants_none(db, conversation.contact_id, conversation.number_id):
+    if is_unwanted_offer(db, conversation, content):
         raise CannotSend("opted_out", "This customer wants no marketing, and the template is of that category.")
+
+
+def is_unwanted_offer(db: sqlite3.Connection, conversation: Conversation, content: Content) -> bool:
+    """Of a template. Asked again when it is sent: it can wait for its number or its file for days."""
+    if not opt_outs.wants_none(db, conversation.contact_id, conversation.number_id):
+        return False
+    account_id = numbers.get(db, conversation.number_id).account_id
+    template = templates.find(db, account_id, content.body["name"], content.body["language"]["code"])
+    return template is not None and template.category == "MARKETING"

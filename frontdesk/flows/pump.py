@@ -47,8 +47,9 @@ class Window:
         self._begun: deque[float] = deque(now - age for age in ages)
 
     def ages(self) -> list[float]:
-        now = time.monotonic()
-        return [now - at for at in self._begun]
+        with self._lock:
+            now = time.monotonic()
+            return [now - at for at in self._begun]
 
     def wait(self, limit: float) -> None:
         while (delay := self._enter(max(1, int(limit)))) > 0:

@@ -8,7 +8,7 @@ from frontdesk.store import api_tokens
 from frontdesk.store.api_tokens import ApiToken
 
 # Everything else that cannot be sent is a request that will never do: 422.
-STATUS = {"unknown_media": 404, "unknown_message": 404, "unknown_template": 404}
+STATUS = {"not_found": 404, "unknown_media": 404, "unknown_message": 404, "unknown_template": 404}
 
 
 class Refused(FrontdeskError):

@@ -104,6 +104,7 @@ def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
         return
     try:
         asked = ask(work)
+        keep(work, asked.text, asked.seconds, asked.retrieval_seconds)
     except NewerMessage:
         begin_anew(work)
     except HandedBack:
@@ -123,7 +124,6 @@ def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
         log.exception("the answer in conversation %s failed", work.id)
         try_again_or_ask_person(work, ModelError(f"a fault in Frontdesk: {type(error).__name__}"))
     else:
-        keep(work, asked.text, asked.seconds)
         learn(work, asked)
 
 
@@ -193,17 +193,17 @@ def ask(work: Work, watch_class: type[Watch] = Watch) -> Asked:
 # --- what came of it --------------------------------------------------------------------------------------------------------
 
 
-def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
+def keep(work: Work, text: str, model_seconds: float = 0.0, retrieval_seconds: float | None = None) -> None:
     """The answer (in WhatsApp's marks), the messages it answers and the end of the claim are one fact.
 
-    `model_seconds`: of this wait; none where a draft was written before.
+    `model_seconds`, `retrieval_seconds`: of this wait; none where a draft was written before, or nothing was searched.
     """
     context, db = work.context, work.context.db
     now = context.now()
     channel = context.channel(numbers.get(db, work.conversation.number_id).channel)
     parts = split_to_fit(_apologise_if_late(work, text, now), channel.fits)
     if work.used.hand_over is not None:
-        hand_over(work, parts)
+        give_to_person(work, parts)
         return
     if not parts:
         try_again_or_ask_person(work, ModelError("the answer held nothing that can be sent"))
@@ -216,7 +216,7 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
     with transaction(db):
         if not still_ours(work):
             return
-        waited = max(0.0, now - (work.conversation.waiting_since or now) - model_seconds)
+        waited = max(0.0, now - (work.conversation.waiting_since or now) - (retrieval_seconds or 0.0) - model_seconds)
         queued = [
             outbox.queue(
                 db,
@@ -226,6 +226,7 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
                 purpose="answer",
                 now=now,
                 waited_seconds=waited if content is wanted[0] else None,
+                retrieval_seconds=retrieval_seconds,
                 model_seconds=model_seconds,
             )
             for content in wanted
@@ -243,7 +244,7 @@ def keep(work: Work, text: str, model_seconds: float = 0.0) -> None:
     ring_for_the_rest(work)
 
 
-def hand_over(work: Work, parts: list[str]) -> None:
+def give_to_person(work: Work, parts: list[str]) -> None:
     """The model wants a person: what follows is what follows when the customer asks for one, after the model's own words."""
     context = work.context
     with transaction(context.db) as db:

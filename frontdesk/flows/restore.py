@@ -96,7 +96,7 @@ def newest(settings: Settings) -> Path:
         raise FrontdeskError("BACKUP_DIR is empty; set it to have a backup every night, or name a file")
     found = backup.kept(settings.backup_dir)
     if not found:
-        raise FrontdeskError(f"there is no backup in {settings.backup_dir}; make one: bin/frontdesk backup FILE")
+        raise FrontdeskError(f"no nightly backup is in {settings.backup_dir} yet; make one by hand (bin/frontdesk backup FILE) and name it")
     return found[-1]
 
 

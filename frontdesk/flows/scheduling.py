@@ -7,12 +7,12 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from frontdesk.flows import firing, outgoing, recurrence, writing
+from frontdesk.flows import addressee, firing, outgoing, recurrence, writing
 from frontdesk.flows.contents import Sendable
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend
 from frontdesk.flows.recurrence import BadTime
-from frontdesk.store import clients, conversations, listing, numbers, schedules
+from frontdesk.store import clients, conversations, numbers, schedules
 from frontdesk.store.database import transaction
 from frontdesk.store.schedules import Schedule
 
@@ -132,32 +132,13 @@ def times_between(schedule: Schedule, begins_at: float, ends_at: float, most: in
 
 
 def _place(db: sqlite3.Connection, wanted: Wanted, client_id: int | None) -> tuple[int, conversations.Conversation | None]:
-    """The number it goes out from, and the conversation where there is one already."""
+    """As addressee.py finds it, of what is worth keeping for later."""
     if (wanted.conversation_id is None) == (wanted.phone is None):
         raise CannotSchedule("invalid", "Say to whom: either a conversation or a phone number.", "phone_number")
-    if wanted.conversation_id is not None:
-        if listing.conversation(db, wanted.conversation_id, client_id=client_id) is None:
-            raise CannotSchedule("not_found", "There is no such conversation.", "conversation_id")
-        conversation = conversations.get(db, wanted.conversation_id)
-        return conversation.number_id, conversation
-    if not (wanted.phone.isascii() and wanted.phone.isdigit() and 5 <= len(wanted.phone) <= 20):
+    phone = wanted.phone
+    if phone is not None and not (phone.isascii() and phone.isdigit() and 5 <= len(phone) <= 20):
         raise CannotSchedule("invalid", "A phone number has 5 to 20 digits, beginning with the country's.", "phone_number")
-    known = listing.conversation_with(db, wanted.phone, number_id=wanted.number_id, client_id=client_id)
-    if known is not None:
-        conversation = conversations.get(db, known)
-        return conversation.number_id, conversation
-    return _number(db, wanted.number_id, client_id), None
-
-
-def _number(db: sqlite3.Connection, number_id: int | None, client_id: int | None) -> int:
-    if number_id is not None:
-        if not listing.number_is_of(db, number_id, client_id=client_id):
-            raise CannotSchedule("not_found", "There is no such number.", "number_id")
-        return number_id
-    found = listing.numbers(db, client_id=client_id, after=0, limit=2, by_phone=True)
-    if len(found) != 1:
-        raise CannotSchedule("invalid", "Say which of your numbers it goes out from.", "number_id")
-    return found[0]["id"]
+    return addressee.find(db, conversation_id=wanted.conversation_id, phone=phone, number_id=wanted.number_id, client_id=client_id)
 
 
 def _content(
@@ -170,7 +151,7 @@ def _content(
 ) -> dict[str, Any]:
     """Whether the 24 hours are open is asked when it goes out; a template is checked now too."""
     if conversation is None and message.kind != "template":
-        raise outgoing.window_closed(db, number_id, words="This person has not written yet.")
+        raise outgoing.window_closed(context, db, number_id, words="This person has not written yet.")
     ready = writing.outgoing(context, db, number_id, message, reply_to_external_id)
     if conversation and message.kind == "template":
         outgoing.check(context, db, conversation, ready)

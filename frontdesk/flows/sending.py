@@ -5,6 +5,7 @@ came is parked: a status that carries our id proves it was taken, and only witho
 """
 
 import logging
+import re
 import sqlite3
 import threading
 import time
@@ -23,10 +24,10 @@ from frontdesk.errors import (
     Unknown,
     WindowClosed,
 )
-from frontdesk.flows import erased, live_answer, media
+from frontdesk.flows import erased, live_answer, media, outgoing
 from frontdesk.flows.context import Context
 from frontdesk.queues import jittered
-from frontdesk.store import contacts, conversations, media as media_rows, messages, numbers, opt_outs, outbox
+from frontdesk.store import contacts, conversations, media as media_rows, messages, numbers, opt_outs, outbox, withdrawals
 from frontdesk.store.database import transaction
 from frontdesk.store.outbox import Outbound
 
@@ -39,6 +40,9 @@ NAP_SECONDS = 0.5
 NUMBER_THROTTLE_SECONDS = 5
 PAIR_THROTTLE_BASE = 4
 LONGEST_THROTTLE_SECONDS = 600
+
+NO_MARKETING = 131050  # Meta's, for the same
+_ATTEMPT = re.compile(r"[0-9]{1,9}")
 
 
 def send_conversation(context: Context, conversation_id: int) -> int:
@@ -104,8 +108,9 @@ def _file(context: Context, message: Outbound) -> tuple[str | None, SendError | 
         found = media_rows.get(context.db, message.media_id)
         if found is None:
             raise Permanent("the file of this message is gone")
-        media.check(found, kind_of_file(message.content))
-        return media.external_id(context, numbers.get(context.db, message.number_id), found), None
+        number = numbers.get(context.db, message.number_id)
+        media.check(context, found, kind_of_file(message.content), number)
+        return media.external_id(context, number, found), None
     except MediaRefused as error:
         return None, Permanent(str(error))
     except SendError as error:
@@ -154,6 +159,8 @@ def _call(context: Context, message: Outbound, file_id: str | None):
     if message.kind != "template" and (conversation.window_closes_at or 0) <= context.now():
         raise WindowClosed("Over 24 hours since the customer's last message: only a template may be sent", code=131047)
     number = numbers.get(context.db, message.number_id)
+    if message.kind == "template" and outgoing.is_unwanted_offer(context.db, conversation, message.content):
+        raise Permanent("This customer has come to want no marketing", code=NO_MARKETING)
     return context.channel(number.channel).send(
         context.sender(number),
         person,
@@ -236,11 +243,11 @@ def _retry(
     return Aftermath(send_again=(message.conversation_id, now + delay))
 
 
-def _again(db: sqlite3.Connection, message: Outbound, *, error: SendError, **when) -> bool:
-    """Queued for another attempt, unless it is the bot's answer and a person has come: then what it answered waits for them."""
-    if not outbox.withdraw_if_taken(db, message, error):
-        return outbox.again(db, message, error=error, **when)
-    log.info("message %s: withdrawn, a person has taken over", message.id)
+def _again(db: sqlite3.Connection, message: Outbound, *, error: SendError, was_accepted: bool = False, **when) -> bool:
+    """Queued for another attempt, unless nobody wants one: what a bot's answer answered waits for the person who has come."""
+    if not withdrawals.withdraw_unwanted(db, message, error, was_accepted=was_accepted):
+        return outbox.again(db, message, error=error, was_accepted=was_accepted, **when)
+    log.info("message %s: withdrawn, it is not wanted any more", message.id)
     if messages.owe_again(db, message.conversation_id, [message.id]):
         conversations.settle(db, message.conversation_id)
     return False
@@ -320,7 +327,7 @@ def _find(
         public_id, _, attempt = event.callback_data.partition(".")
         message = outbox.by_callback(db, number_id, public_id)
         if message:
-            return message, int(attempt) if attempt.isdigit() else None
+            return message, int(attempt) if _ATTEMPT.fullmatch(attempt) else None
     for external_id in (event.external_id, *event.other_ids):
         if message := outbox.by_external_id(db, number_id, external_id):
             return message, None

@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+from frontdesk import strict_json
 from frontdesk.errors import FrontdeskError
 
 LARGEST_SCHEMA_BYTES = 32 * 1024
@@ -35,7 +36,7 @@ def check_schema(schema: dict[str, Any]) -> None:
     from jsonschema import Draft202012Validator, SchemaError
 
     try:
-        if len(json.dumps(schema)) > LARGEST_SCHEMA_BYTES:
+        if len(_written(schema)) > LARGEST_SCHEMA_BYTES:
             raise BadSchema(f"a schema has at most {LARGEST_SCHEMA_BYTES} bytes")
         if schema.get("type") != "object" or not schema.get("properties"):
             raise BadSchema('the schema must be of "type": "object" and name "properties"')
@@ -44,9 +45,17 @@ def check_schema(schema: dict[str, Any]) -> None:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         place = "/".join(map(str, error.absolute_path)) or "the top"
-        raise BadSchema(f"at {place}: {_short(error.message)}") from None
+        raise BadSchema(_short(f"at {place}: {error.message}")) from None
     except RecursionError:
         raise BadSchema("the schema is too deep") from None
+
+
+def _written(schema: dict[str, Any]) -> bytes:
+    """As the model's server gets it."""
+    try:
+        return json.dumps(schema, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
+        raise BadSchema("it holds half of a surrogate pair or an infinity, which no JSON can") from None
 
 
 def _check_words(part: Any, whole: dict, depth: int, named: bool = False) -> None:
@@ -101,7 +110,10 @@ def fitting(answer: str, schema: dict[str, Any]) -> Any:
     from jsonschema import Draft202012Validator
 
     found = _json(answer)
-    first = next(Draft202012Validator(schema).iter_errors(found), None)
+    try:
+        first = next(Draft202012Validator(schema).iter_errors(found), None)
+    except (OverflowError, RecursionError):  # jsonschema divides integers as floats, and shows what is wrong whole
+        raise DoesNotFit("a number in it is too large, or it is nested too deeply") from None
     if first is not None:
         place = "/".join(map(str, first.absolute_path))
         raise DoesNotFit(_short(f"at {place}: {first.message}" if place else first.message))
@@ -112,15 +124,10 @@ def _json(answer: str) -> Any:
     """Some models put a fence around it, whatever they are told."""
     fenced = re.fullmatch(r"\s*```\w*\s*\n(.*)```\s*", answer, re.DOTALL)
     try:
-        found = json.loads(fenced[1] if fenced else answer, parse_constant=_no_constant)
-        return json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
+        return strict_json.sendable(strict_json.loads(fenced[1] if fenced else answer))
     except (ValueError, RecursionError) as error:
         words = f"{error.msg} at character {error.pos}" if isinstance(error, json.JSONDecodeError) else "it cannot be read"
         raise DoesNotFit(f"this is not JSON: {words}") from None
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(name)
 
 
 def _short(words: str) -> str:

@@ -11,7 +11,8 @@ from frontdesk.channels import Content
 from frontdesk.flows import live_answer, outgoing, questions, waits
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend, Outgoing
-from frontdesk.store import clients, conversations, drafts, messages, notes, numbers, outbox
+from frontdesk.flows.watch import ring_for
+from frontdesk.store import clients, conversations, drafts, messages, notes, numbers, outbox, withdrawals
 from frontdesk.store.clients import Client
 from frontdesk.store.conversations import Conversation
 from frontdesk.store.database import transaction
@@ -71,15 +72,14 @@ def send_by_person(
     """
     with transaction(context.db) as db:
         conversation = _known(db, conversation_id)
-        seen = None if anyway else seen_message_id
-        if seen is not None and messages.of_other_people_since(db, conversation_id, seen, user_id):
+        if seen_message_id is not None and not anyway and messages.of_other_people_since(db, conversation_id, seen_message_id, user_id):
             raise SomebodyAnswered
         client = _client(context, db, conversation)
         if questions.first_answer_of_person(db, conversation.state, conversation_id, conversation.taken_at):
             questions.person_stepped_in(db, client, conversation_id, context.now())
         message_id = outgoing.queue(context, db, conversation, prepare(db, conversation), purpose="person", user_id=user_id)
         take_from_bot(context, db, conversation_id, client, user_id)
-        messages.answered_by_person(db, conversation_id, seen_message_id=seen)
+        messages.answered_by_person(db, conversation_id, seen_message_id=seen_message_id)
         _person_came(db, conversation_id)
     with context.ringing():
         context.queues.send([conversation_id])
@@ -121,7 +121,7 @@ def take_from_bot(
     now = context.now()
     resumes_at = (now if at is None else at) + client.pause_hours * 3600
     conversations.take_over(db, conversation_id, user_id, now, resumes_at)
-    if messages.owe_again(db, conversation_id, outbox.withdraw_answers(db, conversation_id)):
+    if messages.owe_again(db, conversation_id, withdrawals.withdraw_answers(db, conversation_id)):
         conversations.settle(db, conversation_id)
     drafts.remove(db, conversation_id)
 
@@ -194,14 +194,17 @@ def hand_back_what_was_left(context: Context) -> int:
     return sum(hand_back(context, conversation_id, only_if_left=True) for conversation_id in left)
 
 
-def close(context: Context, conversation_id: int) -> None:
-    """Nothing is owed any more; when the customer writes again it opens by itself, with the bot."""
+def close(context: Context, conversation_id: int, *, seen_message_id: int | None = None) -> None:
+    """Nothing is owed any more; when the customer writes again it opens by itself, with the bot: also with what came after `seen_message_id`."""
     with transaction(context.db) as db:
-        messages.answered_by_person(db, conversation_id)
-        outbox.withdraw_answers(db, conversation_id)
+        messages.answered_by_person(db, conversation_id, seen_message_id=seen_message_id)
+        withdrawals.withdraw_answers(db, conversation_id)
         drafts.remove(db, conversation_id)
         conversations.settle(db, conversation_id)
         conversations.close(db, conversation_id)
+    live_answer.changed(context, conversation_id)
+    with context.ringing():
+        ring_for(context, conversation_id)
 
 
 def add_note(context: Context, conversation_id: int, user_id: int, text: str) -> int:

@@ -14,6 +14,7 @@ from frontdesk.store.templates import APPROVED, Template
 
 FILES = ("image", "video", "document")
 LONGEST_BODY, LONGEST_HEADER, LONGEST_URL = 1024, 60, 2000
+LONGEST_COUPON, LONGEST_PASSWORD = 20, 15  # Meta's "Coupon code templates" and "Copy code authentication templates"
 
 _VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _NOT_ALLOWED = re.compile(r"[\n\r\t]| {5,}")
@@ -21,6 +22,8 @@ _NOT_ALLOWED = re.compile(r"[\n\r\t]| {5,}")
 # What needs more than text, a file or an address to be sent.
 _BEYOND = {"LOCATION": "a place in its heading", "CAROUSEL": "a carousel", "LIMITED_TIME_OFFER": "a limited-time offer", "PRODUCT": "a product"}
 _BUTTONS_BEYOND = {"FLOW": "a form", "CATALOG": "a catalogue", "MPM": "products", "SPM": "a product"}
+
+_LONGEST_AT = {"COPY_CODE": ("A code to copy", LONGEST_COUPON), "OTP": ("A one-time password", LONGEST_PASSWORD)}
 
 STATES = {
     "PENDING": "Meta has not approved it yet.",
@@ -109,7 +112,7 @@ def fill(template: Template, variables: dict[str, str], header_filename: str | N
     header, body = _part(template, "HEADER"), _part(template, "BODY")
     heading = _filled(header, {name: variables["header"] for name in _names(header)[:1]})
     text = _filled(body, variables)
-    _check_lengths(heading, text, variables)
+    _check_lengths(template, heading, text, variables)
     components = [*_header_component(template, header, variables, header_filename), *_body_component(template, body, variables)]
     components += _button_components(template, variables)
     footer = _text(_part(template, "FOOTER"))
@@ -159,14 +162,16 @@ def _check_value(name: str, value: str) -> None:
         raise BadVariable(f"variables.{name}", "WhatsApp refuses line breaks, tabs and more than four spaces in a row in a variable.")
 
 
-def _check_lengths(heading: str, text: str, variables: dict[str, str]) -> None:
+def _check_lengths(template: Template, heading: str, text: str, variables: dict[str, str]) -> None:
     if len(text) > LONGEST_BODY:
         raise BadVariable("variables", f"Filled in, the text has {len(text):,} characters; WhatsApp takes {LONGEST_BODY:,}.")
     if len(heading) > LONGEST_HEADER:
         raise BadVariable("variables.header", f"Filled in, the heading has {len(heading)} characters; WhatsApp takes {LONGEST_HEADER}.")
-    for name, value in variables.items():
-        if name.startswith("button_") and len(value) > LONGEST_URL:
-            raise BadVariable(f"variables.{name}", f"An address has {LONGEST_URL:,} characters at most.")
+    for place, button in enumerate(_buttons(template), 1):
+        what, most = _LONGEST_AT.get(_upper(button, "type"), ("An address", LONGEST_URL))
+        value = variables.get(f"button_{place}", "")
+        if len(value) > most:
+            raise BadVariable(f"variables.button_{place}", f"{what} has {most:,} characters at most; this one has {len(value):,}.")
 
 
 # --- values that nobody typed -----------------------------------------------------------------------------------------------------------
@@ -182,7 +187,7 @@ def fill_shortened(template: Template, values: dict[str, str]) -> Filled:
     """The longest value is cut until WhatsApp takes the text. Raises BadVariable."""
     for _ in range(len(values) + 3):
         over = len(preview(template, values).body) - LONGEST_BODY
-        if over <= 0:
+        if over <= 0 or not values:
             break
         longest = max(values, key=lambda name: len(values[name]))
         values[longest] = values[longest][: max(1, len(values[longest]) - over - 2)].rstrip() + "…"
@@ -247,7 +252,11 @@ def _buttons(template: Template) -> list[dict[str, Any]]:
 def _names(part: dict[str, Any]) -> list[str]:
     """Of the variables in a part's text, each once; {{2}} before {{10}}."""
     names = dict.fromkeys(_VARIABLE.findall(_text(part)))
-    return sorted(names, key=int) if all(name.isdigit() for name in names) else list(names)
+    return sorted(names, key=_as_number) if all(name.isdecimal() for name in names) else list(names)
+
+
+def _as_number(digits: str) -> tuple[int, str]:
+    return len(digits), digits
 
 
 def _filled(part: dict[str, Any], values: dict[str, str]) -> str:

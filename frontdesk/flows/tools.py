@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from frontdesk import strict_json
 from frontdesk.errors import ModelError, ModelRefused, ModelSilent
 from frontdesk.flows import hours, lookups, prompt
 from frontdesk.flows.context import Context
@@ -206,7 +207,7 @@ class _Talk:
         """A call that came as words would be the customer's answer."""
         found = _WRITTEN.match(text)
         try:
-            given = json.loads(found[2]) if found else None
+            given = strict_json.sendable(json.loads(found[2])) if found else None
         except (ValueError, RecursionError):
             return ()
         arguments = given.get("arguments", given.get("parameters")) if isinstance(given, dict) else None

@@ -1,9 +1,11 @@
 """'Try it': a question answered by the model with a prompt that may not be saved yet. Nothing is sent to anybody."""
 
 import logging
+import sqlite3
 import time
 from dataclasses import replace
 
+from frontdesk import queues
 from frontdesk.errors import ModelError
 from frontdesk.flows import asking, grounding, sources
 from frontdesk.flows.context import Context
@@ -22,7 +24,8 @@ def ask(context: Context, client_id: int, user_id: int, *, text: str, persona: s
         try_id = tries.add(
             db, client_id, user_id, prompt=text, persona=persona, language=language, question=question, now=context.now()
         )
-    context.queues.put("documents", "jobs.try_prompt", "try", try_id, at_front=True)
+    with context.ringing():
+        context.queues.try_prompt(try_id)
     return try_id
 
 
@@ -42,10 +45,15 @@ def write(context: Context, try_id: int) -> None:
     try:
         asked = asking.ask(context, client, turns, 1, watch=stop_when_told, now=context.now())
     except Stopping:
-        context.queues.put("documents", "jobs.try_prompt", "try", try_id, at_front=True)
+        context.queues.try_prompt(try_id)
     except ModelError as error:
         log.warning("no answer for try %s: %s", try_id, error)
         tries.settle(context.db, try_id, "failed", f"The model gave no answer: {error}.")
+    except (queues.RedisError, sqlite3.OperationalError):
+        raise
+    except Exception:  # a fault of ours must not be tried again for ever
+        log.exception("try %s failed", try_id)
+        tries.settle(context.db, try_id, "failed", "A fault in Frontdesk: its log says more.")
     else:
         took = time.monotonic() - began
         gap = asked.gap if asked.gap == grounding.DECLINED or client.knowledge_only else None

@@ -28,7 +28,7 @@ class Cancelled(Exception):
 
 
 class NewerMessage(Cancelled):
-    """The customer wrote more: begin anew with it (once)."""
+    """The customer wrote more, or changed their words: begin anew with that (once)."""
 
 
 class HandedBack(Cancelled):
@@ -59,7 +59,7 @@ class Watch:
 
     def __init__(self, work: Work):
         self.work = work
-        self.asked_about = {message.id for message in work.waiting}
+        self.asked_about = {message.id: message.text for message in work.waiting}
         self.renewed_at = work.context.now()
         self.typing: threading.Thread | None = None
         self.typing_at = float("-inf")
@@ -70,8 +70,8 @@ class Watch:
 
     def __exit__(self, kind, *_) -> None:
         """An answer must not overtake its own 'typing…', which would then stay for 25 s."""
-        if self.live and kind:
-            self.live.take_back()
+        if self.live:
+            self.live.take_back() if kind else self.live.end()
         if self.typing:
             self.typing.join(TYPING_LAG_SECONDS)
 
@@ -106,10 +106,10 @@ class Watch:
         conversation = conversations.get(db, self.work.id)
         if conversation is None or conversation.state != "bot" or conversation.claim_owner != self.work.owner:
             raise Cancelled
-        still_waiting = {message.id for message in messages.waiting(db, self.work.id)}
-        if not still_waiting & self.asked_about:
+        still_waiting = messages.waiting(db, self.work.id)
+        if not any(message.id in self.asked_about for message in still_waiting):
             raise Cancelled
-        if still_waiting - self.asked_about and not conversation.reply_restarted:
+        if any(self.asked_about.get(message.id) != message.text for message in still_waiting) and not conversation.reply_restarted:
             raise NewerMessage
 
 

@@ -39,18 +39,18 @@ def _with_file(context: Context, db: sqlite3.Connection, number_id: int, given: 
 
 def _media(context: Context, db: sqlite3.Connection, number_id: int, given: contents.WithFile, field: str = "") -> Media:
     """An upload of this client's, or a row for what is to be fetched: the sweep rings for it, and so does whoever sends."""
-    client_id = numbers.get(db, number_id).client_id
+    number = numbers.get(db, number_id)
     if given.url is not None:
         try:
             fetch.check(given.url)
         except FetchRefused as error:
             raise CannotSend("bad_url", str(error), _within(field, "url")) from None
-        return rows.add_wanted(db, client_id=client_id, url=given.url, now=context.now())
+        return rows.add_wanted(db, client_id=number.client_id, url=given.url, now=context.now())
     found = rows.by_public_id(db, given.media_id)
-    if found is None or found.client_id != client_id:
+    if found is None or found.client_id != number.client_id:
         raise CannotSend("unknown_media", "There is no such file of this client's.", _within(field, "media_id"))
     try:
-        media.check(found, given.type)
+        media.check(context, found, given.type, number)
     except MediaRefused as error:
         raise CannotSend(error.code, f"{str(error)[:1].upper()}{str(error)[1:]}.", _within(field, "media_id")) from None
     rows.used(db, [found.id], context.now())

@@ -70,6 +70,11 @@ class Inbox:
         if ids:
             self._line.ask("XDEL", INBOX, *ids)
 
+    def unread_since(self) -> float | None:
+        """When the oldest webhook came that nobody has read yet; None where all are read."""
+        entries = self.redis.xrange(INBOX, count=1)
+        return _entry(*entries[0]).received_at if entries else None
+
     def length(self) -> int:
         return self.redis.xlen(INBOX)
 

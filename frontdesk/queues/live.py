@@ -47,6 +47,10 @@ class Live:
         """What the model has written so far, for a page that comes later."""
         return (self._asked("get", _writing(visitor)) or b"").decode()
 
+    def forget_written(self, visitor: str) -> None:
+        """Open pages keep the words until they ask for the messages; one that comes later is not shown them under the next question."""
+        self._asked("delete", _writing(visitor))
+
     def visitor_types(self, visitor: str) -> None:
         self._asked("set", f"live:types:{visitor}", 1, TYPING_SECONDS)
 

@@ -1,7 +1,6 @@
 """RQ's queues and what rings for work. One job serves all that is due; a bell, a key with a short life, says that one is coming."""
 
 import re
-import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable
@@ -141,6 +140,12 @@ class Queues:
         carries = f"suggest-{suggestion_id}"
         if not self._stands_in("documents", f"{carries}-"):
             self.put("documents", "jobs.suggest", carries, suggestion_id, at_front=True)
+
+    def try_prompt(self, try_id: int) -> None:
+        """A question that an owner waits for the answer to: as suggest()."""
+        carries = f"try-{try_id}"
+        if not self._stands_in("documents", f"{carries}-"):
+            self.put("documents", "jobs.try_prompt", carries, try_id, at_front=True)
 
     def read_audience(self, audience_id: int) -> None:
         """Once in line, however often it is rung for."""

@@ -150,6 +150,8 @@ class Webhooks:
             if item["wamid"]:
                 self.record.line_state(item["wamid"], "delivered")
             return
+        if item["epoch"] != self._epoch:
+            return
         delay = 0 if item["tries"] == 0 else min(FIRST_RETRY_SECONDS * 2 ** (item["tries"] - 1), LONGEST_RETRY_SECONDS)
         item["tries"] += 1
         lane.push(delay, "body", item)

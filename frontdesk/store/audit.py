@@ -5,6 +5,7 @@ Rows are never changed (triggers refuse), and go only when they are older than A
 """
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -72,9 +73,12 @@ DEEDS = {
 }
 
 
+KINDS = ("user", "token", "system", "command line")
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """`kind`: user, token, command line, system. `name`: as it was when they acted."""
+    """`kind`: one of KINDS. `name`: as it was when they acted."""
 
     kind: str
     id: int | None
@@ -130,15 +134,15 @@ def newest(
     limit: int = 50,
 ) -> list[Entry]:
     """Newest first. `actor`: 'user 3', 'token 1', 'command line' or 'system'; `deed`: one, or all that begin with 'user.'."""
-    kind, _, id_ = (actor or "").rpartition(" ") if (actor or "").split(" ")[-1].isdigit() else (actor or "", "", "")
+    numbered = re.fullmatch(r"(.+) ([0-9]{1,18})", actor or "")
+    kind, id_ = numbered.groups() if numbered else (actor or "", None)
+    conditions = ["id < COALESCE(:before, 9e18) AND at >= COALESCE(:since, 0) AND at < COALESCE(:until, 9e18)"]
+    conditions += ["actor = :kind"] if kind else []
+    conditions += ["actor_id = :actor_id"] if id_ else []
+    if deed:  # one finds its index
+        conditions.append("substr(deed, 1, length(:deed)) = :deed" if deed.endswith(".") else "deed = :deed")
     rows = db.execute(
-        f"""
-        SELECT {_COLUMNS} FROM audit
-        WHERE id < COALESCE(:before, 9e18) AND (:kind = '' OR actor = :kind) AND (:actor_id IS NULL OR actor_id = :actor_id)
-            AND (:deed IS NULL OR deed = :deed OR (substr(:deed, -1) = '.' AND substr(deed, 1, length(:deed)) = :deed))
-            AND at >= COALESCE(:since, 0) AND at < COALESCE(:until, 9e18)
-        ORDER BY id DESC LIMIT :limit
-        """,
+        f"SELECT {_COLUMNS} FROM audit WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit",
         {
             "before": before, "kind": kind, "actor_id": int(id_) if id_ else None, "deed": deed, "since": since, "until": until, "limit": limit,
         },
@@ -163,15 +167,23 @@ def _pages(db: sqlite3.Connection, which: dict[str, Any]) -> Iterator[Entry]:
 
 
 def actors(db: sqlite3.Connection) -> list[tuple[str, str]]:
-    """Everybody who is in it: ('user 3', their newest name)."""
-    rows = db.execute("SELECT actor, actor_id, actor_name, MAX(id) FROM audit GROUP BY actor, actor_id ORDER BY actor DESC, actor_name")
-    return [(f"{row['actor']} {row['actor_id']}" if row["actor_id"] is not None else row["actor"], row["actor_name"]) for row in rows]
+    """Everybody who is in it: ('user 3', their newest name). By steps through the index: the log is long, its actors are few."""
+    found = []
+    for kind in KINDS:
+        ids, last = [None], -1
+        while row := db.execute("SELECT actor_id FROM audit WHERE actor = ? AND actor_id > ? ORDER BY actor_id LIMIT 1", (kind, last)).fetchone():
+            ids.append(last := row["actor_id"])
+        newest = "SELECT actor_name FROM audit WHERE actor = ? AND actor_id IS ? ORDER BY id DESC LIMIT 1"
+        names = [(kind if id_ is None else f"{kind} {id_}", row["actor_name"]) for id_ in ids if (row := db.execute(newest, (kind, id_)).fetchone())]
+        found += sorted(names, key=lambda each: each[1])
+    return found
 
 
 def clean(db: sqlite3.Connection, before: float) -> int:
     """Inside a transaction."""
     db.execute("UPDATE audit_kept SET since = ?1 WHERE since < ?1", (before,))
-    ids = db.execute("SELECT id FROM audit WHERE at < ? ORDER BY id LIMIT ?", (before, BATCH)).fetchall()
+    # the oldest have the lowest ids: where nothing is over, not the whole log is looked through
+    ids = db.execute("SELECT id FROM (SELECT id, at FROM audit ORDER BY id LIMIT ?) WHERE at < ?", (BATCH, before)).fetchall()
     db.executemany("DELETE FROM audit WHERE id = ?", ids)
     return len(ids)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from frontdesk.store.counters import MOST_COUNTED
 from frontdesk.store.outbox import COLUMNS, RANK, Outbound
 
 STATES = ("draft", "scheduled", "running", "paused", "done", "cancelled")
@@ -170,6 +171,29 @@ def ready(db: sqlite3.Connection, broadcast_id: int, now: float, most: int) -> i
     ).fetchone()[0]
 
 
+def ready_by_zone(db: sqlite3.Connection, broadcast: Broadcast, now: float) -> dict[str, list[int]]:
+    """The recipients' time zones, and the messages that could go to each now. '' where none is known."""
+    found: dict[str, list[int]] = {}
+    for message_id, zone in db.execute(
+        """
+        SELECT messages.id, (
+            SELECT time_zone FROM conversations CROSS JOIN contact_aliases USING (contact_id) CROSS JOIN audience_members ON phone = value
+            WHERE conversations.id = conversation_id AND kind = 'phone' AND audience_id = ? LIMIT 1)
+        FROM messages WHERE broadcast_id = ? AND state = 'queued' AND due_at <= ?
+        """,
+        (broadcast.audience_id, broadcast.id, now),
+    ):
+        found.setdefault(zone or "", []).append(message_id)
+    return found
+
+
+def postpone(db: sqlite3.Connection, broadcast_id: int, message_ids: list[int], due_at: float) -> None:
+    db.execute(
+        "UPDATE messages SET due_at = ? WHERE broadcast_id = ? AND state = 'queued' AND id IN (SELECT value FROM json_each(?))",
+        (due_at, broadcast_id, json.dumps(message_ids)),
+    )
+
+
 def claim(db: sqlite3.Connection, broadcast_id: int, owner: str, now: float, lease_seconds: float, most: int) -> list[Outbound]:
     """queued → sending, one attempt more, for up to `most` that are due and of a broadcast that runs; in their order."""
     rows = db.execute(
@@ -208,8 +232,8 @@ def tally(db: sqlite3.Connection, broadcast_id: int) -> dict[str, int]:
     rows = db.execute(
         """
         SELECT state, SUM(count) AS count FROM (
-            SELECT state, COUNT(*) AS count FROM messages WHERE broadcast_id = ?1 GROUP BY state
-            UNION ALL SELECT state, count FROM broadcast_gone WHERE broadcast_id = ?1) GROUP BY state
+            SELECT state, count FROM broadcast_counts WHERE broadcast_id = ?1
+            UNION ALL SELECT state, count FROM broadcast_gone WHERE broadcast_id = ?1) GROUP BY state HAVING SUM(count) > 0
         """,
         (broadcast_id,),
     )
@@ -222,11 +246,12 @@ def skips(db: sqlite3.Connection, broadcast_id: int) -> dict[str, int]:
 
 
 def failures(db: sqlite3.Connection, broadcast_id: int) -> list[sqlite3.Row]:
-    """error_code, error_title, count; the most frequent first."""
+    """error_code, error_title (of the newest), count; the most frequent first."""
     return db.execute(
         """
-        SELECT error_code, MAX(error_title) AS error_title, COUNT(*) AS count FROM messages
-        WHERE broadcast_id = ? AND state = 'failed' GROUP BY error_code ORDER BY count DESC
+        SELECT error_code, (SELECT error_title FROM messages WHERE id = newest) AS error_title, count FROM (
+            SELECT error_code, MAX(id) AS newest, COUNT(*) AS count FROM messages
+            WHERE broadcast_id = ? AND state = 'failed' GROUP BY error_code) ORDER BY count DESC
         """,
         (broadcast_id,),
     ).fetchall()
@@ -243,17 +268,27 @@ def answered(db: sqlite3.Connection, broadcast_id: int) -> int:
 
 
 def opted_out(db: sqlite3.Connection, broadcast_id: int) -> int:
-    """Recipients who have wanted no marketing since it reached them."""
+    """Recipients who have wanted no marketing since it reached them. From their side: they are fewer than all recipients."""
+    first, last = _ends(db, broadcast_id)
+    if first is None:
+        return 0
     return db.execute(
         """
-        SELECT COUNT(*) FROM messages JOIN conversations ON conversations.id = conversation_id
-        WHERE broadcast_id = ? AND EXISTS (
-            SELECT 1 FROM opt_outs WHERE opt_outs.contact_id = conversations.contact_id AND stopped_at >= messages.created_at
-                AND (opt_outs.number_id IS NULL OR opt_outs.number_id = messages.number_id)
-        )
+        SELECT COUNT(DISTINCT messages.id) FROM opt_outs
+        CROSS JOIN conversations ON conversations.contact_id = opt_outs.contact_id
+        CROSS JOIN messages ON messages.conversation_id = conversations.id AND messages.id BETWEEN ?2 AND ?3
+        WHERE +broadcast_id = ?1 AND stopped_at >= (SELECT created_at FROM messages WHERE id = ?2) AND stopped_at >= messages.created_at
+            AND (opt_outs.number_id IS NULL OR opt_outs.number_id = messages.number_id)
         """,
-        (broadcast_id,),
+        (broadcast_id, first, last),
     ).fetchone()[0]
+
+
+def _ends(db: sqlite3.Connection, broadcast_id: int) -> tuple[int, int] | tuple[None, None]:
+    """Its first and its last message's id."""
+    return db.execute(
+        "SELECT (SELECT MIN(id) FROM messages WHERE broadcast_id = ?1), (SELECT MAX(id) FROM messages WHERE broadcast_id = ?1)", (broadcast_id,)
+    ).fetchone()
 
 
 _RECIPIENT = """messages.id, conversation_id, public_id, messages.state, contacts.phone, contacts.name, sent_at, delivered_at, read_at,
@@ -271,21 +306,47 @@ def recipients(
     limit: int = 50,
 ) -> list[sqlite3.Row]:
     """Those that became messages, by message id. `phone`: digits that stand in theirs. `answered`: only who wrote after it."""
+    conditions = ["broadcast_id = :broadcast_id", "messages.id > :after"]
+    if state:  # what is over is due no more, and so comes by id from the index
+        conditions += ["messages.state = :state", *([] if state in OPEN_STATES else ["due_at IS NULL"])]
+    conditions += ["replied_at IS NOT NULL"] if answered else []
+    conversations = _with_phone(db, broadcast_id, phone) if phone else None
+    if conversations is not None:
+        conditions[0] = "+broadcast_id = :broadcast_id"
+        conditions += ["conversation_id IN (SELECT value FROM json_each(:conversations))", "messages.id BETWEEN :first AND :last"]
+    conditions += ["contacts.phone LIKE '%' || :phone || '%'"] if phone else []
+    first, last = _ends(db, broadcast_id) if conversations is not None else (0, 0)
     return db.execute(
         f"""
         SELECT {_RECIPIENT}
-        FROM messages JOIN conversations ON conversations.id = conversation_id JOIN contacts ON contacts.id = contact_id
-        WHERE broadcast_id = :broadcast_id AND messages.id > :after AND (:state IS NULL OR messages.state = :state)
-            AND (NOT :answered OR replied_at IS NOT NULL) AND (:phone IS NULL OR contacts.phone LIKE '%' || :phone || '%')
-        ORDER BY messages.id LIMIT :limit
+        FROM messages CROSS JOIN conversations ON conversations.id = conversation_id CROSS JOIN contacts ON contacts.id = contact_id
+        WHERE {" AND ".join(conditions)} ORDER BY messages.id LIMIT :limit
         """,
-        {"broadcast_id": broadcast_id, "state": state, "answered": answered, "phone": phone, "after": after, "limit": limit},
+        {
+            "broadcast_id": broadcast_id, "state": state, "phone": phone, "after": after, "limit": limit, "first": first, "last": last,
+            "conversations": json.dumps(conversations),
+        },
+    ).fetchall()  # fmt: skip
+
+
+def _with_phone(db: sqlite3.Connection, broadcast_id: int, phone: str) -> list[int] | None:
+    """Its number's conversations with who has such a phone. None: they are so many that some are soon met among the recipients."""
+    rows = db.execute(
+        """
+        SELECT conversations.id FROM broadcasts
+        CROSS JOIN contact_aliases ON contact_aliases.client_id = broadcasts.client_id AND kind = 'phone' AND value LIKE '%' || ? || '%'
+        CROSS JOIN conversations ON conversations.number_id = broadcasts.number_id AND conversations.contact_id = contact_aliases.contact_id
+        WHERE broadcasts.id = ? LIMIT ?
+        """,
+        (phone, broadcast_id, MOST_COUNTED + 1),
     ).fetchall()
+    return None if len(rows) > MOST_COUNTED else [row["id"] for row in rows]
 
 
 def all_recipients(db: sqlite3.Connection, broadcast_id: int) -> Iterator[sqlite3.Row]:
     """In pages, so that no transaction stays open while they are downloaded. Its messages lie close together: they are read by id."""
-    last, end = db.execute("SELECT MIN(id) - 1, MAX(id) FROM messages WHERE broadcast_id = ?", (broadcast_id,)).fetchone()
+    first, end = _ends(db, broadcast_id)
+    last = first - 1 if first is not None else None
     while last is not None and last < end:
         found = db.execute(
             f"""

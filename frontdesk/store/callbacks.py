@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from frontdesk.store.counters import MOST_COUNTED
+
 FURTHEST_DUE_SECONDS = 6 * 3600
 STATES = ("wanted", "delivered", "failed")
 
@@ -99,9 +101,11 @@ def give_up_host(db: sqlite3.Connection, host: str, begun_before: float, words: 
 
 # --- looking, and once more -------------------------------------------------------------------------------------------------------
 
-_CHOSEN = """
-    (:client_id IS NULL OR client_id = :client_id) AND (:state = '' OR state = :state) AND (:event = '' OR event = :event)
-"""
+
+def _chosen(state: str, event: str) -> str:
+    """Only what is asked for, so that each finds its index."""
+    parts = [":client_id IS NULL OR client_id = :client_id", *(["state = :state"] if state else []), *(["event = :event"] if event else [])]
+    return " AND ".join(f"({part})" for part in parts)
 
 
 def get(db: sqlite3.Connection, public_id: str, *, client_id: int | None = None) -> Callback | None:
@@ -114,8 +118,8 @@ def get(db: sqlite3.Connection, public_id: str, *, client_id: int | None = None)
 
 def newest(db: sqlite3.Connection, *, state: str = "", event: str = "", before: int | None = None, limit: int = 50) -> list[Callback]:
     rows = db.execute(
-        f"SELECT {_COLUMNS} FROM callbacks WHERE {_CHOSEN} AND (:before IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit",
-        {"client_id": None, "state": state, "event": event, "before": before, "limit": limit},
+        f"SELECT {_COLUMNS} FROM callbacks WHERE {_chosen(state, event)} AND id < :before ORDER BY id DESC LIMIT :limit",
+        {"client_id": None, "state": state, "event": event, "before": 9e18 if before is None else before, "limit": limit},
     )
     return [Callback(*row) for row in rows]
 
@@ -123,20 +127,32 @@ def newest(db: sqlite3.Connection, *, state: str = "", event: str = "", before: 
 def page(db: sqlite3.Connection, *, client_id: int | None, state: str, after: int, limit: int) -> list[Callback]:
     """Oldest first, behind the id `after`."""
     rows = db.execute(
-        f"SELECT {_COLUMNS} FROM callbacks WHERE {_CHOSEN} AND id > :after ORDER BY id LIMIT :limit",
+        f"SELECT {_COLUMNS} FROM callbacks WHERE {_chosen(state, '')} AND id > :after ORDER BY id LIMIT :limit",
         {"client_id": client_id, "state": state, "event": "", "after": after, "limit": limit},
     )
     return [Callback(*row) for row in rows]
 
 
 def counts(db: sqlite3.Connection, *, event: str = "") -> dict[str, int]:
-    """By state."""
-    rows = db.execute("SELECT state, COUNT(*) AS n FROM callbacks WHERE ?1 = '' OR event = ?1 GROUP BY state", (event,))
-    return {row["state"]: row["n"] for row in rows}
+    """By state, of those that there are. What was delivered is counted to MOST_COUNTED, and one more where there is more."""
+    found = {}
+    for state in STATES:
+        most = MOST_COUNTED + 1 if state == "delivered" else -1
+        rows = f"SELECT 1 FROM callbacks WHERE {_chosen(state, event)} LIMIT :most"
+        [found[state]] = db.execute(f"SELECT COUNT(*) FROM ({rows})", {"client_id": None, "state": state, "event": event, "most": most}).fetchone()
+    return {state: count for state, count in found.items() if count}
 
 
 def events(db: sqlite3.Connection) -> list[str]:
-    return [row["event"] for row in db.execute("SELECT DISTINCT event FROM callbacks ORDER BY event")]
+    rows = db.execute(
+        """
+        WITH RECURSIVE found (event) AS (
+            SELECT MIN(event) FROM callbacks
+            UNION ALL SELECT (SELECT MIN(event) FROM callbacks WHERE event > found.event) FROM found WHERE found.event IS NOT NULL)
+        SELECT event FROM found WHERE event IS NOT NULL
+        """
+    )
+    return [row["event"] for row in rows]
 
 
 def send_again(db: sqlite3.Connection, callback_id: int, now: float) -> None:

@@ -4,7 +4,7 @@ import json
 import sqlite3
 
 from frontdesk.channels import Person
-from frontdesk.store import opt_outs
+from frontdesk.store import merged, opt_outs
 from frontdesk.store.database import exact
 
 
@@ -91,44 +91,16 @@ def rename(db: sqlite3.Connection, client_id: int, old: Person, new: Person, now
 def _merge(db: sqlite3.Connection, *, keep: int, gone: int) -> None:
     """Two rows turned out to be one person: conversations and messages of `gone` become those of `keep`."""
     db.execute("UPDATE contact_aliases SET contact_id = ? WHERE contact_id = ?", (keep, gone))
+    db.execute("UPDATE OR IGNORE visitor_details SET contact_id = ? WHERE contact_id = ?", (keep, gone))
     db.execute("UPDATE OR IGNORE contact_tags SET contact_id = ? WHERE contact_id = ?", (keep, gone))
-    for theirs in db.execute("SELECT * FROM conversations WHERE contact_id = ?", (gone,)).fetchall():
+    for theirs in db.execute("SELECT id, number_id FROM conversations WHERE contact_id = ?", (gone,)).fetchall():
         ours = db.execute(
             "SELECT id FROM conversations WHERE contact_id = ? AND number_id = ?", (keep, theirs["number_id"])
         ).fetchone()
         if ours is None:
             db.execute("UPDATE conversations SET contact_id = ? WHERE id = ?", (keep, theirs["id"]))
             continue
-        db.execute("UPDATE messages SET conversation_id = ? WHERE conversation_id = ?", (ours["id"], theirs["id"]))
-        db.execute("UPDATE schedules SET conversation_id = ? WHERE conversation_id = ?", (ours["id"], theirs["id"]))
-        db.execute(
-            """
-            UPDATE conversations SET
-                waiting_since = CASE WHEN waiting_since IS NULL THEN :waiting
-                                     ELSE MIN(waiting_since, COALESCE(:waiting, waiting_since)) END,
-                reply_due_at = CASE WHEN reply_due_at IS NULL THEN :due
-                                    ELSE MIN(reply_due_at, COALESCE(:due, reply_due_at)) END,
-                files_until = COALESCE(files_until, :files_until),
-                has_files = MAX(has_files, :has_files),
-                window_closes_at = MAX(COALESCE(window_closes_at, 0), COALESCE(:window, 0)),
-                state = CASE WHEN :state = 'human' THEN 'human' ELSE state END,
-                needs_person_at = COALESCE(needs_person_at, :needs_at),
-                needs_person_reason = COALESCE(needs_person_reason, :needs_reason)
-            WHERE id = :id
-            """,
-            {
-                "id": ours["id"],
-                "waiting": theirs["waiting_since"],
-                "due": theirs["reply_due_at"],
-                "files_until": theirs["files_until"],
-                "has_files": theirs["has_files"],
-                "window": theirs["window_closes_at"],
-                "state": theirs["state"],
-                "needs_at": theirs["needs_person_at"],
-                "needs_reason": theirs["needs_person_reason"],
-            },
-        )
-        db.execute("DELETE FROM conversations WHERE id = ?", (theirs["id"],))
+        merged.merge(db, keep=ours["id"], gone=theirs["id"])
     db.execute(
         """
         UPDATE contacts SET

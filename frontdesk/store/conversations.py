@@ -272,10 +272,10 @@ def hand_back(db: sqlite3.Connection, conversation_id: int, now: float, *, only_
 
 
 def close(db: sqlite3.Connection, conversation_id: int) -> None:
-    """Done with, until the customer writes again."""
+    """Done with, until the customer writes again; what still waits is the bot's."""
     db.execute(
         """
-        UPDATE conversations SET state = 'closed', taken_at = NULL, taken_by = NULL, resumes_at = NULL, claim_owner = NULL,
+        UPDATE conversations SET state = CASE WHEN waiting_since IS NULL THEN 'closed' ELSE 'bot' END, taken_at = NULL, taken_by = NULL, resumes_at = NULL, claim_owner = NULL,
             claim_expires_at = NULL, needs_person_at = NULL, needs_person_reason = NULL
         WHERE id = ?
         """,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from frontdesk.store.dead_letters import DEAD
 
 MOST_MODELS = 20
+MOST_COUNTED = 1_000  # of what may be any number: a page says '1,000+' instead of counting on
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def standing(db: sqlite3.Connection, now: float) -> Standing:
         waiting_oldest=max(0.0, now - (waiting_since or now)),
         unsent=unsent,
         unsent_oldest=max(0.0, now - (unsent_since or now)),
-        for_a_person=_count(db, "conversations WHERE needs_person_at IS NOT NULL"),
+        for_a_person=_count(db, "conversations INDEXED BY inbox_person WHERE needs_person_at IS NOT NULL"),
         dead=dict(db.execute(f"SELECT error_code, COUNT(*) FROM messages WHERE {DEAD} GROUP BY error_code").fetchall()),
         rejected=_count(db, "rejected_events WHERE replayed_at IS NULL AND dismissed_at IS NULL"),
         numbers=numbers,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from frontdesk.store.names import SHOWN_NAME
 from frontdesk.store.opt_outs import STOPPED_AT
 
-# Word for word the condition of the index messages_dead; a broadcast's failures are on its own page, by cause.
+# Word for word the condition of the index messages_dead (m039); a broadcast's failures are on its own page, by cause.
 DEAD = "state = 'failed' AND direction = 'out' AND dismissed_at IS NULL AND retried_as IS NULL AND purpose IS NOT 'broadcast'"
 
 

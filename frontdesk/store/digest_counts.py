@@ -50,7 +50,7 @@ def numbers(db: sqlite3.Connection, client_id: int, begin: float, end: float) ->
     ).fetchone()
     seconds = db.execute(
         f"""
-        SELECT waited_seconds + COALESCE(model_seconds, 0) + sent_at - messages.created_at AS s
+        SELECT waited_seconds + COALESCE(retrieval_seconds, 0) + COALESCE(model_seconds, 0) + sent_at - messages.created_at AS s
         {_OF_DAY} AND purpose = 'answer' AND waited_seconds IS NOT NULL AND sent_at IS NOT NULL
         """,
         given,
@@ -58,7 +58,7 @@ def numbers(db: sqlite3.Connection, client_id: int, begin: float, end: float) ->
     took = [each["s"] for each in seconds]
     [opted_out] = db.execute(
         """
-        SELECT COUNT(DISTINCT contact_id) FROM opt_outs JOIN contacts ON contacts.id = contact_id
+        SELECT COUNT(DISTINCT contact_id) FROM opt_outs CROSS JOIN contacts ON contacts.id = contact_id
         WHERE client_id = ? AND stopped_at >= ? AND stopped_at < ?
         """,
         (client_id, begin, end),

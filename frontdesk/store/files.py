@@ -55,6 +55,15 @@ def path_of(folder: Path, sha256: str) -> Path:
     return folder / sha256[:2] / sha256
 
 
+def head(folder: Path, sha256: str, most_bytes: int) -> bytes:
+    """The beginning of a kept file; empty where it is gone."""
+    try:
+        with open(path_of(folder, sha256), "rb") as file:
+            return file.read(most_bytes)
+    except FileNotFoundError:
+        return b""
+
+
 @contextmanager
 def unfinished(folder: Path, head_bytes: int) -> Iterator[Unfinished]:
     """A new file in `folder`, gone when the block ends without keep()."""

@@ -13,8 +13,10 @@ from frontdesk.histogram import Histogram
 
 HOUR = 3600
 
+OUT_OF_ORDER = 1_000  # messages: a clock that was set back put so many in another order
+
 # Percentiles of what takes time, in an answer's life.
-DURATIONS = ("waited", "model", "send", "answer")
+DURATIONS = ("waited", "retrieval", "model", "send", "answer")
 
 
 @dataclass
@@ -103,13 +105,13 @@ def _live(db: sqlite3.Connection, begin: float, end: float, step: float, client_
     durations: dict[tuple[float, str], list[float]] = collections.defaultdict(list)
     rows = db.execute(
         """
-        SELECT messages.created_at, direction, purpose, state, error_code, waited_seconds, model_seconds, sent_at, kind
+        SELECT messages.created_at, direction, purpose, state, error_code, waited_seconds, retrieval_seconds, model_seconds, sent_at, kind
         FROM messages JOIN numbers ON numbers.id = number_id
-        WHERE messages.id >= ? AND messages.created_at >= ?2 AND messages.created_at < ?3 AND (?4 IS NULL OR client_id = ?4)
+        WHERE messages.id BETWEEN ? AND ?5 AND messages.created_at >= ?2 AND messages.created_at < ?3 AND (?4 IS NULL OR client_id = ?4)
         """,
-        (first_since(db, begin), begin, end, client_id),
+        (first_since(db, begin), begin, end, client_id, first_since(db, end) + 2 * OUT_OF_ORDER),
     )
-    for at, direction, purpose, state, code, waited, model, sent_at, kind in rows:
+    for at, direction, purpose, state, code, waited, retrieval, model, sent_at, kind in rows:
         start = begin + (at - begin) // step * step
         counted = found[start]
         if direction == "in":
@@ -123,9 +125,11 @@ def _live(db: sqlite3.Connection, begin: float, end: float, step: float, client_
             counted.bot += 1
             durations[start, "waited"].append(waited)
             durations[start, "model"].append(model or 0)
+            if retrieval is not None:
+                durations[start, "retrieval"].append(retrieval)
             if sent_at is not None:
                 durations[start, "send"].append(sent_at - at)
-                durations[start, "answer"].append(waited + (model or 0) + sent_at - at)
+                durations[start, "answer"].append(waited + (retrieval or 0) + (model or 0) + sent_at - at)
     for (start, name), seconds in durations.items():
         found[start].durations[name] = histogram.made(seconds)
     return dict(found)
@@ -141,7 +145,7 @@ def first_since(db: sqlite3.Connection, at: float) -> int:
             high = middle
         else:
             low = row["id"] + 1
-    return max(0, low - 1000)  # a clock that was set back put some in another order
+    return max(0, low - OUT_OF_ORDER)
 
 
 def _written(counted: Counted) -> str:
@@ -156,5 +160,5 @@ def _read(text: str) -> Counted:
         bot,
         person,
         {int(code) if code else None: count for code, count in failures.items()},
-        {name: {int(place): count for place, count in durations[name].items()} for name in DURATIONS},
+        {name: {int(place): count for place, count in durations.get(name, {}).items()} for name in DURATIONS},
     )

@@ -1663,6 +1663,29 @@ def m034b_canary(db: Database) -> None:
 
 
 @migrations()
+def m035_retrieval(db: Database) -> None:
+    """An answer's search in the documents, which was counted as waiting; NULL where nothing was searched. Classes are m020's."""
+    db.conn.execute("ALTER TABLE messages ADD COLUMN retrieval_seconds REAL")
+    db.conn.execute("DROP TRIGGER counters_answered")
+    count = "ON CONFLICT (name, label) DO UPDATE SET value = value + excluded.value;"
+    seconds = "(SELECT 'waited' AS part, NEW.waited_seconds AS s UNION ALL SELECT 'model', COALESCE(NEW.model_seconds, 0)"
+    seconds += " UNION ALL SELECT 'retrieval', NEW.retrieval_seconds WHERE NEW.retrieval_seconds IS NOT NULL"
+    seconds += " UNION ALL SELECT 'send', NEW.sent_at - NEW.created_at UNION ALL SELECT 'answer', NEW.waited_seconds"
+    seconds += " + COALESCE(NEW.retrieval_seconds, 0) + COALESCE(NEW.model_seconds, 0) + NEW.sent_at - NEW.created_at)"
+    bounds = (0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1800)
+    classes = " ".join(f"WHEN s <= {bound} THEN '{bound}'" for bound in bounds)
+    db.conn.execute(
+        f"""
+        CREATE TRIGGER counters_answered AFTER UPDATE OF sent_at ON messages
+        WHEN OLD.sent_at IS NULL AND NEW.sent_at IS NOT NULL AND NEW.waited_seconds IS NOT NULL BEGIN
+            INSERT INTO counters SELECT part, CASE {classes} ELSE '+Inf' END, 1 FROM {seconds} WHERE TRUE {count}
+            INSERT INTO counters SELECT part, 'sum', MAX(0, s) FROM {seconds} WHERE TRUE {count}
+        END
+        """
+    )
+
+
+@migrations()
 def m037_cells(db: Database) -> None:
     """Vectors by likeness (store/cells.py). All begin in cell 0, which every search looks into."""
     _statements(
@@ -1695,6 +1718,53 @@ def m037_cells(db: Database) -> None:
         CREATE UNIQUE INDEX knowledge_vectors_chunk ON knowledge_vectors (chunk_id, model_id)
         """,
     )
+
+
+@migrations()
+def m039_many(db: Database) -> None:
+    """As quick with ten million messages as with ten thousand."""
+    _statements(
+        db,
+        """
+        -- The index of words, word by word: which ones begin with what somebody types. Keeps nothing of its own.
+        CREATE VIRTUAL TABLE messages_words USING fts5vocab(messages_fts, instance);
+
+        -- With what dead letters are counted and chosen by, and without broadcasts' failures, of which there may be many.
+        DROP INDEX messages_dead;
+        CREATE INDEX messages_dead ON messages (id, error_code, failed_at, number_id)
+            WHERE state = 'failed' AND direction = 'out' AND dismissed_at IS NULL AND retried_as IS NULL AND purpose IS NOT 'broadcast';
+
+        -- What became of a broadcast's messages that are still there; of the others: broadcast_gone. As messages, it names no foreign key.
+        CREATE TABLE broadcast_counts (
+            broadcast_id INTEGER NOT NULL,
+            state TEXT NOT NULL,
+            count INTEGER NOT NULL,
+            PRIMARY KEY (broadcast_id, state)
+        ) WITHOUT ROWID;
+        INSERT INTO broadcast_counts SELECT broadcast_id, state, COUNT(*) FROM messages WHERE broadcast_id IS NOT NULL GROUP BY broadcast_id, state;
+        CREATE INDEX messages_broadcast ON messages (broadcast_id) WHERE broadcast_id IS NOT NULL;
+        CREATE INDEX messages_broadcast_failed ON messages (broadcast_id, error_code) WHERE broadcast_id IS NOT NULL AND state = 'failed';
+        CREATE INDEX messages_broadcast_replied ON messages (broadcast_id) WHERE broadcast_id IS NOT NULL AND replied_at IS NOT NULL;
+
+        -- Of a long conversation the reactions alone; of those that people took over, each person's.
+        CREATE INDEX messages_reactions ON messages (conversation_id, id) WHERE kind = 'reaction';
+        CREATE INDEX inbox_mine ON conversations (taken_by) WHERE state = 'human';
+
+        CREATE INDEX opt_outs_at ON opt_outs (stopped_at);
+        CREATE INDEX callbacks_event ON callbacks (event, state);
+        CREATE INDEX callbacks_age ON callbacks (created_at)
+        """,
+    )
+    one_more = "INSERT INTO broadcast_counts VALUES (NEW.broadcast_id, NEW.state, 1) ON CONFLICT DO UPDATE SET count = count + 1;"
+    one_less = "UPDATE broadcast_counts SET count = count - 1 WHERE broadcast_id = OLD.broadcast_id AND state = OLD.state;"
+    db.conn.execute(f"CREATE TRIGGER broadcast_counts_added AFTER INSERT ON messages WHEN NEW.broadcast_id IS NOT NULL BEGIN {one_more} END")
+    db.conn.execute(
+        f"""
+        CREATE TRIGGER broadcast_counts_moved AFTER UPDATE OF broadcast_id, state ON messages
+        WHEN NEW.broadcast_id IS NOT NULL AND (NEW.state <> OLD.state OR NEW.broadcast_id IS NOT OLD.broadcast_id) BEGIN {one_less} {one_more} END
+        """
+    )
+    db.conn.execute(f"CREATE TRIGGER broadcast_counts_gone AFTER DELETE ON messages WHEN OLD.broadcast_id IS NOT NULL BEGIN {one_less} END")
 
 
 def _statements(db: Database, script: str) -> None:

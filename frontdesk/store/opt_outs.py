@@ -16,14 +16,19 @@ def wants_none(db: sqlite3.Connection, contact_id: int, number_id: int) -> bool:
 def put(db: sqlite3.Connection, contact_id: int, number_id: int | None, now: float) -> None:
     """A first stop keeps its date. What a broadcast was just about to send is withdrawn too."""
     db.execute("INSERT INTO opt_outs (contact_id, number_id, stopped_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (contact_id, number_id, now))
+    _withdraw_offers(db, contact_id)
+
+
+def _withdraw_offers(db: sqlite3.Connection, contact_id: int) -> None:
     db.execute(
         """
         UPDATE messages SET state = 'withdrawn', due_at = NULL
         WHERE state = 'queued' AND purpose = 'broadcast' AND conversation_id IN (
-            SELECT id FROM conversations WHERE contact_id = :contact AND (:number IS NULL OR number_id = :number)
-        )
+            SELECT id FROM conversations WHERE contact_id = :contact AND EXISTS (
+                SELECT 1 FROM opt_outs WHERE opt_outs.contact_id = :contact
+                    AND (opt_outs.number_id IS NULL OR opt_outs.number_id = conversations.number_id)))
         """,
-        {"contact": contact_id, "number": number_id},
+        {"contact": contact_id},
     )
 
 
@@ -35,3 +40,4 @@ def take_back(db: sqlite3.Connection, contact_id: int, number_id: int) -> None:
 def merge(db: sqlite3.Connection, keep: int, gone: int) -> None:
     """Two contacts are one person."""
     db.execute("UPDATE OR IGNORE opt_outs SET contact_id = ? WHERE contact_id = ?", (keep, gone))
+    _withdraw_offers(db, keep)

@@ -82,6 +82,7 @@ def queue(
     media: dict[str, Any] | None = None,
     user_id: int | None = None,
     waited_seconds: float | None = None,
+    retrieval_seconds: float | None = None,
     model_seconds: float | None = None,
 ) -> int:
     """`purpose`: 'answer' (the model's), 'holding' (what is said while somebody waits), 'person' (of the user `user_id`), 'api', 'schedule',
@@ -93,8 +94,8 @@ def queue(
         """
         INSERT INTO messages (
             conversation_id, number_id, direction, state, kind, purpose, text, public_id, reply_to_external_id, provider_at,
-            created_at, due_at, user_id, waited_seconds, model_seconds, raw, media_id, media, trace)
-        VALUES (?1, ?2, 'out', 'queued', ?11, ?3, CAST(?4 AS TEXT), ?5, ?6, ?7, ?7, ?7, ?8, ?9, ?10, ?12, ?13, ?14, ?15)
+            created_at, due_at, user_id, waited_seconds, model_seconds, raw, media_id, media, trace, retrieval_seconds)
+        VALUES (?1, ?2, 'out', 'queued', ?11, ?3, CAST(?4 AS TEXT), ?5, ?6, ?7, ?7, ?7, ?8, ?9, ?10, ?12, ?13, ?14, ?15, ?16)
         """,
         (
             conversation_id,
@@ -112,6 +113,7 @@ def queue(
             media_id,
             media and json.dumps(media),
             logs.trace(),
+            retrieval_seconds,
         ),
     ).lastrowid
 
@@ -122,45 +124,6 @@ def queue_text(db: sqlite3.Connection, conversation_id: int, number_id: int, tex
 
 def public_id(db: sqlite3.Connection, message_id: int) -> str:
     return db.execute("SELECT public_id FROM messages WHERE id = ?", (message_id,)).fetchone()["public_id"]
-
-
-# A dead letter that a person retried is theirs, whoever wrote it first.
-_NOT_RETRIED_BY_PERSON = """
-    NOT EXISTS (SELECT 1 FROM messages AS dead WHERE dead.conversation_id = messages.conversation_id AND dead.retried_as = messages.id)
-"""
-
-
-def withdraw_answers(db: sqlite3.Connection, conversation_id: int) -> list[int]:
-    """What the bot wrote and nobody is sending at this moment, also what waits for a retry, is not sent. Returns the ids."""
-    rows = db.execute(
-        f"""
-        UPDATE messages SET state = 'withdrawn', due_at = NULL
-        WHERE conversation_id = ? AND {OPEN} AND state = 'queued' AND purpose IN ('answer', 'holding')
-            AND {_NOT_RETRIED_BY_PERSON}
-        RETURNING id
-        """,
-        (conversation_id,),
-    )
-    return [row["id"] for row in rows.fetchall()]
-
-
-def withdraw_if_taken(db: sqlite3.Connection, message: Outbound, error: SendError) -> bool:
-    """True if this attempt at the bot's answer failed and a person has taken the conversation over since it was written."""
-    return (
-        db.execute(
-            f"""
-            UPDATE messages SET state = 'withdrawn', due_at = NULL, lease_owner = NULL, lease_expires_at = NULL,
-                error_code = ?, error_title = ?, error_details = ?
-            WHERE id = ? AND attempt = ? AND public_id = ? AND state IN ('sending', 'unknown', 'sent') AND purpose = 'answer'
-                AND EXISTS (
-                    SELECT 1 FROM conversations WHERE conversations.id = conversation_id AND conversations.state = 'human'
-                        AND taken_at >= messages.created_at)
-                AND {_NOT_RETRIED_BY_PERSON}
-            """,
-            (error.code, error.title, error.details, message.id, message.attempt, message.public_id),
-        ).rowcount
-        == 1
-    )
 
 
 def head(db: sqlite3.Connection, conversation_id: int, now: float) -> Outbound | None:
@@ -285,11 +248,11 @@ def park_abandoned(db: sqlite3.Connection, now: float, lease_seconds: float, unt
     ).rowcount
 
 
-def unproven(db: sqlite3.Connection, now: float, wait_seconds: float) -> list[Outbound]:
-    """Parked messages whose waiting time is over (or further ahead than it can be, after the clock was set back)."""
+def unproven(db: sqlite3.Connection, now: float, wait_seconds: float, read_until: float) -> list[Outbound]:
+    """Parked messages whose waiting time was over before `read_until` (or is further ahead than it can be, after the clock was set back)."""
     rows = db.execute(
         f"SELECT {COLUMNS} FROM messages WHERE {OPEN} AND state = 'unknown' AND (due_at <= ? OR due_at > ?)",
-        (now, now + 2 * wait_seconds),
+        (min(now, read_until), now + 2 * wait_seconds),
     )
     return [Outbound(*row) for row in rows]
 

@@ -31,20 +31,20 @@ class PastTurn:
 
 
 _GIVEN = "answers.purpose = 'answer' AND answers.state NOT IN ('failed', 'withdrawn')"
-_ASKED = "direction = 'in' AND revoked_at IS NULL AND text <> ''"
+_ASKED = "direction = 'in' AND revoked_at IS NULL AND messages.text <> ''"
 
 
 def find(
     db: sqlite3.Connection, client_id: int, *, since: float, until: float, words: str = "", conversation_ids: Sequence[int] = (), limit: int
 ) -> tuple[list[Found], int]:
     """The newest `limit`, oldest first, and how many there are. `words`: all of them stand in what the customer wrote."""
+    match = search.query(db, words) if words else None
+    # with words from the index of words, however long ago they may have been said
+    messages = "messages_fts CROSS JOIN messages ON messages.id = messages_fts.rowid AND messages_fts MATCH :match" if match else "messages"
     rows = db.execute(
         f"""
         SELECT answers.id, answers.conversation_id, answers.created_at, COUNT(*) OVER () AS total
-        FROM (
-            SELECT DISTINCT answered_by FROM messages
-            WHERE id >= :first AND answered_by IS NOT NULL AND {_ASKED}
-                AND (:match IS NULL OR id IN (SELECT rowid FROM messages_fts WHERE messages_fts MATCH :match))) AS asked
+        FROM (SELECT DISTINCT answered_by FROM {messages} WHERE messages.id >= :first AND answered_by IS NOT NULL AND {_ASKED}) AS asked
         JOIN messages AS answers ON answers.id = asked.answered_by
         JOIN numbers ON numbers.id = answers.number_id
         WHERE {_GIVEN} AND numbers.client_id = :client_id AND answers.created_at >= :since AND answers.created_at < :until
@@ -52,7 +52,7 @@ def find(
         ORDER BY answers.id DESC LIMIT :limit
         """,
         {
-            "client_id": client_id, "since": since, "until": until, "match": search.query(words) if words else None, "limit": limit,
+            "client_id": client_id, "since": since, "until": until, "match": match, "limit": limit,
             "first": first_since(db, since), "conversations": json.dumps(list(conversation_ids)) if conversation_ids else None,
         },
     ).fetchall()  # fmt: skip

@@ -5,6 +5,7 @@ the schema. Rows that only mention somebody (webhooks that were not understood, 
 """
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -125,7 +126,7 @@ HIDDEN = {"claim_owner", "claim_expires_at", "lease_owner", "lease_expires_at", 
 def contacts_named(db: sqlite3.Connection, name: str) -> list[int]:
     """Contacts known by this phone number (digits) or user id, now or before, of all clients; or of this id, as '#17'."""
     if name.startswith("#"):
-        rows = db.execute("SELECT id FROM contacts WHERE id = ?", (int(name[1:]),)) if name[1:].isdigit() else []
+        rows = db.execute("SELECT id FROM contacts WHERE id = ?", (int(name[1:]),)) if re.fullmatch("[0-9]{1,18}", name[1:]) else []
     else:
         rows = db.execute("SELECT DISTINCT contact_id AS id FROM contact_aliases WHERE value = ? ORDER BY contact_id", (name,))
     return [row["id"] for row in rows]

@@ -82,6 +82,11 @@ def page(
     return lines
 
 
+def newest(db: sqlite3.Connection, conversation_id: int) -> int:
+    """The id of its last message, 0 where it has none."""
+    return db.execute("SELECT COALESCE(MAX(id), 0) FROM messages WHERE conversation_id = ?", (conversation_id,)).fetchone()[0]
+
+
 def start_of_page_around(db: sqlite3.Connection, conversation_id: int, message_id: int, before: int = 10) -> int | None:
     """The id from which a page shows `message_id` with a few lines before it."""
     row = db.execute(
@@ -156,10 +161,14 @@ def _add_reactions(db: sqlite3.Connection, conversation_id: int, lines: list[Lin
     if not lines:
         return
     of_side: dict[tuple[str, str], str] = {}
-    for row in db.execute(
-        "SELECT direction, reply_to_external_id, raw FROM messages WHERE conversation_id = ? AND kind = 'reaction' AND id >= ? ORDER BY id",
+    rows = db.execute(
+        """
+        SELECT direction, reply_to_external_id, raw FROM messages INDEXED BY messages_reactions
+        WHERE conversation_id = ? AND kind = 'reaction' AND id >= ? ORDER BY id
+        """,
         (conversation_id, lines[0].id),
-    ):
+    )
+    for row in rows:
         reaction = _object(row["raw"]).get("reaction")
         emoji = reaction.get("emoji") if isinstance(reaction, dict) else None
         of_side[row["reply_to_external_id"], row["direction"]] = emoji if isinstance(emoji, str) else ""

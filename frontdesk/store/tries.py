@@ -50,5 +50,10 @@ def settle(
     )
 
 
+def wanted_since(db: sqlite3.Connection, before: float) -> list[int]:
+    """Those that nobody has answered yet, asked before this time."""
+    return [row["id"] for row in db.execute("SELECT id FROM tries WHERE state = 'wanted' AND created_at < ?", (before,))]
+
+
 def clean(db: sqlite3.Connection, before: float) -> int:
     return db.execute("DELETE FROM tries WHERE created_at < ?", (before,)).rowcount

@@ -13,13 +13,14 @@ from frontdesk.flows import audience, contact_filter
 from frontdesk.flows.context import Context
 from frontdesk.store import audience_members, audiences, clients, tags
 from frontdesk.store.audience_members import BadLine
-from frontdesk.web import access, errors
+from frontdesk.web import access, uploads
 from frontdesk.web.audience_forms import EMPTY, WAYS, choices, read_contacts, read_list
 from frontdesk.web.forms import Form
 from frontdesk.web.pages import flash, see_other, wants_fragment
 
 LARGEST_UPLOAD_BYTES = 64 * 1024 * 1024  # a million rows with three variables
 LARGEST_PASTE_BYTES = 8 * 1024 * 1024
+TOO_LARGE = f"An uploaded list has at most {LARGEST_UPLOAD_BYTES // 2**20} MB and a pasted one {LARGEST_PASTE_BYTES // 2**20} MB. Split it in two."
 SHOWN_MEMBERS, SHOWN_LINES = 10, 10
 PAGE = 30
 
@@ -28,19 +29,8 @@ CAUSES = {"bad": "not a recipient", "opted_out": "opted out", "unreachable": "no
 
 def audience_pages(context: Context) -> Blueprint:
     pages = Blueprint("audiences", __name__)
-
-    @pages.before_request
-    def take_large_lists():
-        """Before anything reads the form, and of this one address alone."""
-        if request.endpoint == "audiences.add":
-            request.max_content_length, request.max_form_memory_size = LARGEST_UPLOAD_BYTES, LARGEST_PASTE_BYTES
-
+    uploads.take(pages, ("audiences.add",), upload_bytes=LARGEST_UPLOAD_BYTES, typed_bytes=LARGEST_PASTE_BYTES, too_large=TOO_LARGE)
     access.protect(pages, role=access.OWNER)
-
-    @pages.errorhandler(413)
-    def too_large(error):
-        sizes = LARGEST_UPLOAD_BYTES // 2**20, LARGEST_PASTE_BYTES // 2**20
-        return errors.shown(413, "An uploaded list has at most %d MB and a pasted one %d MB. Split it in two." % sizes)
 
     @pages.get("/audiences")
     def all_audiences():

@@ -12,9 +12,10 @@ from flask import Blueprint, abort, g, redirect, render_template, request, url_f
 from frontdesk.flows import take_over, template_parts
 from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend, Outgoing
-from frontdesk.store import clients, conversations, numbers, templates, thread, widgets
+from frontdesk.flows.take_over import SomebodyAnswered
+from frontdesk.store import clients, conversations, numbers, templates, thread
 from frontdesk.store.conversations import Conversation
-from frontdesk.web import access, attachments
+from frontdesk.web import access, attachments, offers
 from frontdesk.web.forms import Form
 from frontdesk.web.pages import flash
 from frontdesk.web.schedules import read_time
@@ -50,10 +51,11 @@ def compose_pages(context: Context) -> Blueprint:
 
     @pages.before_request
     def fits_the_channel():
-        """The web chat shows texts and files; the composer offers nothing else there."""
+        """What the menu does not offer is no page either."""
         values = request.view_args or {}
-        if values.get("kind", "text") != "text" and widgets.visitor_of(context.db, values["conversation_id"]):
-            abort(404, "The web chat shows texts, pictures and files, nothing else.")
+        conversation = _conversation(context, values["conversation_id"])
+        if values["kind"] not in [offer.kind for offer in _offered(context, conversation)]:
+            abort(404, "This kind of message cannot be sent in this conversation.")
 
     @pages.get("/inbox/<int:conversation_id>/compose/<kind>")
     def show(conversation_id: int, kind: str):
@@ -61,14 +63,16 @@ def compose_pages(context: Context) -> Blueprint:
 
     @pages.post("/inbox/<int:conversation_id>/compose/<kind>")
     def send(conversation_id: int, kind: str):
-        conversation, form = _conversation(context, conversation_id), Form()
+        conversation, form = _conversation(context, conversation_id), Form(seen=request.form.get("seen", type=int))
         given = _read(context, conversation, kind, form)
         when = _when(context, conversation, form)
         if not form:
             return _page(context, conversation, kind, form), 422
         try:
-            _send(context, conversation_id, given) if when is NOW else _schedule(context, conversation_id, given, when)
+            _send(context, conversation_id, given, request.form.get("seen", type=int)) if when is NOW else _schedule(context, conversation_id, given, when)
         except CannotSend as error:
+            if isinstance(error, SomebodyAnswered):
+                form.values.pop("seen", None)
             form.wrong(_field_of(error), str(error))
             return _page(context, conversation, kind, form), 422
         if when is NOW:
@@ -88,13 +92,17 @@ def _conversation(context: Context, conversation_id: int) -> Conversation:
     return conversations.get(context.db, conversation_id) or abort(404, "This conversation is not here.")
 
 
-def _send(context: Context, conversation_id: int, given) -> None:
+def _offered(context: Context, conversation: Conversation) -> list[offers.Offer]:
+    return offers.of(context.channel(numbers.get(context.db, conversation.number_id).channel))
+
+
+def _send(context: Context, conversation_id: int, given, seen_message_id: int | None) -> None:
     from frontdesk.flows import writing
 
     def prepare(db, conversation: Conversation) -> Outgoing:
         return writing.outgoing(context, db, conversation.number_id, given)
 
-    take_over.send_by_person(context, conversation_id, g.user.id, prepare)
+    take_over.send_by_person(context, conversation_id, g.user.id, prepare, seen_message_id=seen_message_id)
 
 
 def _schedule(context: Context, conversation_id: int, given, when: When) -> None:
@@ -271,8 +279,10 @@ def _page(context: Context, conversation: Conversation, kind: str, form: Form) -
     return render_template(
         "desk/compose.html",
         kind=kind,
+        offered=_offered(context, conversation),
         title=title,
         form=form,
+        seen=form.values.get("seen") or thread.newest(context.db, conversation.id),
         conversation_id=conversation.id,
         customer=thread.customer(context.db, conversation.id),
         window_open=(conversation.window_closes_at or 0) > context.now(),

@@ -4,6 +4,7 @@ import json
 
 from flask import Blueprint, Response, abort, render_template, request
 
+from frontdesk import strict_json
 from frontdesk.fetch import LONGEST_URL
 from frontdesk.flows import document_files, document_results, documents
 from frontdesk.flows.refusals import Refused
@@ -12,13 +13,14 @@ from frontdesk.flows.document_prompts import BULLETS, CATEGORIES
 from frontdesk.flows.documents import Asker, Document
 from frontdesk.store import clients, document_batches
 from frontdesk.store.document_batches import Batch
-from frontdesk.web import access, errors
+from frontdesk.web import access, errors, uploads
 from frontdesk.web.forms import Form
 from frontdesk.web.inbox import if_changed
 from frontdesk.web.pages import flash, see_other
 
 LARGEST_UPLOAD_BYTES = 24 * 1024 * 1024
 LARGEST_PASTE_BYTES = 4 * 1024 * 1024
+TOO_LARGE = f"Files may have {LARGEST_UPLOAD_BYTES // 2**20} MB together. Hand them over in several batches."
 PAGE, RESULTS_PAGE = 30, 50
 
 KINDS = {"summary": "Summarise", "classification": "Classify", "extraction": "Extract"}
@@ -34,18 +36,8 @@ FIELDS = {"texts": "text", "column": "column"}
 
 def document_pages(context: Context) -> Blueprint:
     pages = Blueprint("documents", __name__)
-
-    @pages.before_request
-    def take_large_files():
-        """Before anything reads the form, and of this one address alone."""
-        if request.endpoint == "documents.hand_over":
-            request.max_content_length, request.max_form_memory_size = LARGEST_UPLOAD_BYTES, LARGEST_PASTE_BYTES
-
+    uploads.take(pages, ("documents.hand_over",), upload_bytes=LARGEST_UPLOAD_BYTES, typed_bytes=LARGEST_PASTE_BYTES, too_large=TOO_LARGE)
     access.protect(pages, role=access.OWNER)
-
-    @pages.errorhandler(413)
-    def too_large(error):
-        return errors.shown(413, f"Files may have {LARGEST_UPLOAD_BYTES // 2**20} MB together. Hand them over in several batches.")
 
     @pages.errorhandler(Refused)
     def refused(error: Refused):
@@ -130,7 +122,7 @@ def _options(form: Form, kind: str) -> dict:
             form.wrong("categories", "Write 2 to 50 categories, one on each line, of at most 100 characters.")
         return {"categories": categories}
     try:
-        found = json.loads(schema)
+        found = strict_json.loads(schema)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
@@ -142,7 +134,8 @@ def _given(form: Form) -> list[Document]:
     """Files, or what was pasted."""
     text = form.words("text", "The text", documents.LARGEST_TEXT_BYTES, required=False)
     column = form.values["column"] = request.form.get("column", "").strip()
-    files = [(file.filename, file.stream) for file in request.files.getlist("file") if file.filename]
+    uploaded = request.files.getlist("file") + [file for file in request.files.getlist("folder") if not document_files.is_skipped(file.filename)]
+    files = [(file.filename, file.stream) for file in uploaded if file.filename]
     if bool(files) == bool(text):
         form.wrong("text", "Choose files, or paste a text." if not files else "Either files or a text: take one of them away.")
         return []

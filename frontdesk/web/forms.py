@@ -71,9 +71,11 @@ class Form:
         return value
 
     def choice(self, field: str, choices: tuple[str, ...]) -> str:
+        """One of these, "" where it is none of them."""
         value = self.values[field] = request.form.get(field, "")
         if value not in choices:
             self.wrong(field, "Choose one of these.")
+            return ""
         return value
 
     def new_password(self, field: str, *others: str) -> str:

@@ -8,7 +8,7 @@ from frontdesk.flows import extraction, knowledge as flow, reindexing, retrieval
 from frontdesk.flows.context import Context
 from frontdesk.flows.extraction import Unreadable
 from frontdesk.store import clients, embeddings, knowledge, knowledge_pages as web_pages, questions, vectors
-from frontdesk.web import access, errors
+from frontdesk.web import access, uploads
 from frontdesk.web.forms import Form
 from frontdesk.web.pages import flash, see_other
 
@@ -18,22 +18,13 @@ MOST_FILES = 50
 SECTIONS_SHOWN = 40
 MOST_COUNTED = 100
 UPLOADS = ("knowledge.add", "knowledge.replace")
+TOO_LARGE = f"Files may have {LARGEST_UPLOAD_BYTES // 2**20} MB together. Add them a few at a time."
 
 
 def knowledge_pages(context: Context) -> Blueprint:
     pages = Blueprint("knowledge", __name__)
-
-    @pages.before_request
-    def take_large_files():
-        """Before anything reads the form, and of these addresses alone."""
-        if request.endpoint in UPLOADS:
-            request.max_content_length, request.max_form_memory_size = LARGEST_UPLOAD_BYTES, 8 * LONGEST_TEXT
-
+    uploads.take(pages, UPLOADS, upload_bytes=LARGEST_UPLOAD_BYTES, typed_bytes=8 * LONGEST_TEXT, too_large=TOO_LARGE)
     access.protect(pages, role=access.OWNER)
-
-    @pages.errorhandler(413)
-    def too_large(error):
-        return errors.shown(413, f"Files may have {LARGEST_UPLOAD_BYTES // 2**20} MB together. Add them a few at a time.")
 
     @pages.get("/knowledge")
     def all_knowledge():

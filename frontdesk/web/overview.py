@@ -109,7 +109,10 @@ def _depths(context: Context) -> dict[str, int] | None:
 
 def _split(total: Counted) -> list[tuple[str, float | None, float | None]]:
     """Of an answer: what, p50, p95 in seconds."""
-    names = {"answer": "Answer, from the first message to WhatsApp", "waited": "Waiting and quiet time", "model": "The model", "send": "Sending"}
+    names = {
+        "answer": "Answer, from the first message to WhatsApp", "waited": "Waiting and quiet time",
+        "retrieval": "Searching the documents", "model": "The model", "send": "Sending",
+    }  # fmt: skip
     found = total.durations
     return [(label, percentile(found[name], 0.5), percentile(found[name], 0.95)) for name, label in names.items()]
 

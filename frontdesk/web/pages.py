@@ -9,6 +9,7 @@ from flask import Flask, flash, g, get_flashed_messages, redirect, request, url_
 from jinja2 import Template
 from markupsafe import Markup, escape
 
+from frontdesk.store.counters import MOST_COUNTED
 from frontdesk.web import access
 from frontdesk.web.banners import banners
 from frontdesk.web.errors import wants_fragment
@@ -86,7 +87,7 @@ def add_pages(app: Flask) -> None:
         "me": lambda: g.get("user"),
         "navigation": navigation,
     }
-    app.jinja_env.filters |= {"iso": iso, "utc": utc, "span": span, "initials": initials, "lines": lines}
+    app.jinja_env.filters |= {"iso": iso, "utc": utc, "span": span, "initials": initials, "lines": lines, "counted": counted}
 
 
 def see_other(endpoint: str, **values):
@@ -122,6 +123,11 @@ def span(seconds: float) -> str:
 
 def _counted(count: int, name: str) -> str:
     return f"{count} {name}" if count == 1 else f"{count} {name}s"
+
+
+def counted(count: int) -> str:
+    """A count that goes no further than MOST_COUNTED."""
+    return f"{MOST_COUNTED:,}+" if count > MOST_COUNTED else str(count)
 
 
 def initials(name: str) -> str:

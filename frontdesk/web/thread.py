@@ -10,7 +10,7 @@ from frontdesk.flows.context import Context
 from frontdesk.flows.outgoing import CannotSend
 from frontdesk.store import canned, conversations, inbox, notes, numbers, received_files, seen, suggestions, thread, tool_calls, users, widgets
 from frontdesk.store.conversations import Conversation
-from frontdesk.web import access, attachments
+from frontdesk.web import access, attachments, offers
 from frontdesk.web.inbox import if_changed, list_values
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ def thread_pages(context: Context) -> Blueprint:
             chosen=conversation_id,
             around=around,
             canned=canned.of(context.db, values["customer"].client_id),
+            **_offered(context, conversation),
             others=thread.other_conversations(context.db, conversation_id),
             known="",
         )
@@ -112,7 +113,7 @@ def thread_pages(context: Context) -> Blueprint:
 _ACTIONS = {
     "take": lambda context, id_: take_over.take_over(context, id_, g.user.id),
     "hand-back": take_over.hand_back,
-    "close": take_over.close,
+    "close": lambda context, id_: take_over.close(context, id_, seen_message_id=request.form.get("seen", type=int)),
     "reopen": take_over.hand_back,
     "settle": lambda context, id_: conversations.person_is_there(context.db, id_),
 }
@@ -134,6 +135,12 @@ def _send(context: Context, conversation_id: int) -> None:
 
 def _conversation(context: Context, conversation_id: int) -> Conversation:
     return conversations.get(context.db, conversation_id) or abort(404, "This conversation is not here.")
+
+
+def _offered(context: Context, conversation: Conversation) -> dict:
+    """What the composer may offer here: pages for more than a text, and kinds of content."""
+    channel = context.channel(numbers.get(context.db, conversation.number_id).channel)
+    return {"offered": offers.of(channel), "carries": channel.carries}
 
 
 def _recent(context: Context, conversation: Conversation, since: int | None, before: int | None) -> dict:
@@ -199,6 +206,7 @@ def _composer(context: Context, conversation_id: int, error: CannotSend | None =
         customer=thread.customer(context.db, conversation_id),
         newest=request.form.get("seen", type=int) or 0,
         canned=canned.of(context.db, numbers.get(context.db, conversation.number_id).client_id),
+        **_offered(context, conversation),
         error=error,
         typed=request.form.get("text", "") if error else "",
         as_note=request.path.endswith("/note"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Blueprint, abort, render_template, request
 
+from frontdesk import strict_json
 from frontdesk.errors import ModelError
 from frontdesk.flows import lookups
 from frontdesk.flows.context import Context
@@ -168,7 +169,7 @@ def _address(context: Context, form: Form) -> tuple[str, dict[str, Any], str]:
     try:
         if url:
             host = lookups.check_url(context, url)
-            schema = lookups.check_parameters(url, json.loads(typed) if typed else lookups.usual_parameters(url))
+            schema = lookups.check_parameters(url, strict_json.loads(typed) if typed else lookups.usual_parameters(url))
     except BadLookup as error:
         form.wrong(error.field, str(error))
     except (ValueError, RecursionError):

@@ -1,17 +1,18 @@
 """How a request becomes an operation: token, rate, scope, checks; and how what goes wrong is told, always in one shape."""
 
-import json
 import logging
 import re
 import sqlite3
 import uuid
+from typing import Any
 
 from flask import Flask, Response, g, jsonify, render_template, request
+from flask.json.provider import DefaultJSONProvider
 from pydantic import ValidationError
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, UnsupportedMediaType
 
-from frontdesk import logs
+from frontdesk import logs, strict_json
 from frontdesk.flows.refusals import Refused
 from frontdesk.flows.context import Context
 from frontdesk.flows.logging_in import network
@@ -35,8 +36,16 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 WRITTEN_AS_JSON = {"categories", "schema", "texts", "items", "filter"}
 
 
+class _StrictJson(DefaultJSONProvider):
+    """What cannot be stored and sent as JSON is not taken."""
+
+    def loads(self, text: str | bytes, **options) -> Any:
+        return strict_json.loads(text)
+
+
 def make_api(context: Context) -> Flask:
     pages = Flask("frontdesk_api", root_path=str(ROOT), template_folder="templates", static_folder=None)
+    pages.json = _StrictJson(pages)
     pages.json.sort_keys = False
     for one in OPERATIONS:
         pages.add_url_rule(one.path, one.name, _view(context, one), methods=[one.method])
@@ -143,7 +152,7 @@ def _of_form() -> dict:
     given: dict = request.form.to_dict()
     for name in given.keys() & WRITTEN_AS_JSON:
         try:
-            given[name] = json.loads(given[name])
+            given[name] = strict_json.loads(given[name])
         except (ValueError, RecursionError):
             raise Refused(422, "invalid", "In a form this field is written as JSON.", name) from None
     return given

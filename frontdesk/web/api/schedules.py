@@ -1,6 +1,7 @@
 """Messages for later: once at a time, or again and again by a rule."""
 
 from frontdesk.flows import firing, recurrence, scheduling
+from frontdesk.flows.addressee import CannotAddress
 from frontdesk.flows.refusals import STATUS, Refused
 from frontdesk.flows.outgoing import CannotSend
 from frontdesk.flows.scheduling import Changes, Wanted
@@ -30,9 +31,9 @@ def _make(call: Call) -> models.Schedule:
 
 def _refused(error: CannotSend) -> Refused:
     of_request = ("phone_number", "conversation_id", "number_id", "at", "rule", "time_zone", "name", "late_limit_seconds", "reply_to")
-    in_message = error.field and not (isinstance(error, scheduling.CannotSchedule) or error.field in of_request and error.code == "window_closed")
+    in_message = error.field and not (isinstance(error, scheduling.CannotSchedule | CannotAddress) or error.field in of_request and error.code == "window_closed")
     refused = Refused.because(error, f"message.{error.field}" if in_message else error.field)
-    refused.status = {"not_found": 404, "schedule_over": 409}.get(error.code, STATUS.get(error.code, 422))
+    refused.status = 409 if error.code == "schedule_over" else STATUS.get(error.code, 422)
     return refused
 
 
