@@ -147,11 +147,20 @@ def undone(context: Context, work: Callable[[], object]) -> None:
     context.db.execute("ROLLBACK")
 
 
-def put_events(context: Context, sent: list[tuple[str, str]], people: int) -> None:
+def _people(context: Context, most: int) -> list[int]:
+    """Some of any age who, as most in life, have written since the last broadcast that they got."""
+    people = random.sample(range(1, most + 1), min(most, EVENTS))
+    replied = "UPDATE messages SET replied_at = ? WHERE conversation_id = ? AND broadcast_id IS NOT NULL AND replied_at IS NULL"
+    with transaction(context.db) as db:
+        db.executemany(replied, [(NOW, conversation_id) for conversation_id in people])
+    return people
+
+
+def put_events(context: Context, sent: list[tuple[str, str]], people: list[int]) -> None:
     """Half customers' messages, half statuses of messages of any time."""
     for n in range(EVENTS):
         if n % 2:
-            phone = f"49151{random.randrange(1, people + 1):07}"
+            phone = f"49151{random.choice(people):07}"
             body = webhooks.texts(webhooks.text("Are you open?", sender=phone, id=f"wamid.new{random.getrandbits(60)}", at=NOW))
         else:
             external_id, public_id = random.choice(sent)
@@ -174,7 +183,7 @@ def sent_messages(context: Context, messages: int) -> list[tuple[str, str]]:
 def drained(context: Context, messages: int, rounds: int) -> float:
     """Milliseconds for EVENTS; afterwards everything is as it was, but for states of sent messages."""
     sent, took = sent_messages(context, messages), []
-    people = int(filling.SHARES[0] * max(100, messages // 40)) - 1
+    people = _people(context, int(filling.SHARES[0] * max(100, messages // 40)) - 1)
     newest = context.db.execute("SELECT MAX(id) FROM messages").fetchone()[0]
     for _ in range(rounds + 1):
         put_events(context, sent, people)
