@@ -61,8 +61,9 @@ class Inbox:
         """Called before the last look: what comes after this rings again."""
         self._line.ask("DEL", BELL)
 
-    def read(self) -> list[InboxEntry]:
-        entries = self._line.ask("XRANGE", INBOX, "-", "+", "COUNT", INBOX_BATCH)
+    def read(self, most: int = INBOX_BATCH) -> list[InboxEntry]:
+        """The oldest."""
+        entries = self._line.ask("XRANGE", INBOX, "-", "+", "COUNT", most)
         return [_entry(id_, dict(zip(flat[::2], flat[1::2], strict=True))) for id_, flat in entries]
 
     def delete(self, entries: Iterable[InboxEntry]) -> None:
@@ -72,8 +73,7 @@ class Inbox:
 
     def unread_since(self) -> float | None:
         """When the oldest webhook came that nobody has read yet; None where all are read."""
-        entries = self.redis.xrange(INBOX, count=1)
-        return _entry(*entries[0]).received_at if entries else None
+        return next((entry.received_at for entry in self.read(1)), None)
 
     def length(self) -> int:
         return self.redis.xlen(INBOX)

@@ -8,6 +8,8 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from frontdesk.store.database import exact
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -182,7 +184,7 @@ def keep_text(
     db.executemany(
         "INSERT INTO knowledge_sections (document_id, position, headings, page, text) VALUES (?, ?, ?, ?, CAST(? AS TEXT))",
         (
-            (document_id, position, json.dumps(headings), page, text.encode("utf-8", "surrogatepass"))
+            (document_id, position, json.dumps(headings), page, exact(text))
             for position, (headings, page, text) in enumerate(sections)
         ),
     )

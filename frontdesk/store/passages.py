@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from frontdesk.store.database import exact
 from frontdesk.store.search import spaced
 
 NO_WORD = re.compile(r"[^\w\u0300-\u036f\u0900-\u0dff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+|_+")
@@ -62,7 +63,7 @@ def add(db: sqlite3.Connection, client_id: int, document_id: int, chunks: Sequen
             """,
             (
                 document_id, client_id, chunk.position, json.dumps(chunk.headings), chunk.page,
-                chunk.text.encode("utf-8", "surrogatepass"), chunk.hash,
+                exact(chunk.text), chunk.hash,
             ),
         ).fetchone()  # fmt: skip
         if row:

@@ -5,6 +5,8 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from frontdesk.store.database import exact
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -25,7 +27,7 @@ def put(db: sqlite3.Connection, message_id: int, shown: Sequence[Shown]) -> None
         VALUES (?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?)
         """,
         [
-            (message_id, position, each.document_id, _bytes(each.place), _bytes(each.text), each.similarity, each.page)
+            (message_id, position, each.document_id, exact(each.place), exact(each.text), each.similarity, each.page)
             for position, each in enumerate(shown)
         ],
     )
@@ -34,7 +36,7 @@ def put(db: sqlite3.Connection, message_id: int, shown: Sequence[Shown]) -> None
 def put_line(db: sqlite3.Connection, message_id: int, line: str) -> None:
     """What stands at the end of this message to name its sources: no words of the model's."""
     if line:
-        db.execute("INSERT OR REPLACE INTO knowledge_sources (message_id, line) VALUES (?, CAST(? AS TEXT))", (message_id, _bytes(line)))
+        db.execute("INSERT OR REPLACE INTO knowledge_sources (message_id, line) VALUES (?, CAST(? AS TEXT))", (message_id, exact(line)))
 
 
 def of(db: sqlite3.Connection, message_id: int) -> list[Shown]:
@@ -57,7 +59,3 @@ def of_several(db: sqlite3.Connection, message_ids: Sequence[int]) -> dict[int, 
     for message_id, *shown in rows:
         found.setdefault(message_id, []).append(Shown(*shown))
     return found
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")

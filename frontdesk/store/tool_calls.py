@@ -5,6 +5,8 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from frontdesk.store.database import exact
+
 LONGEST_TEXT = 2_000  # characters that are kept of arguments and of a result
 
 
@@ -45,7 +47,7 @@ def put(db: sqlite3.Connection, message_id: int, calls: Sequence[Call]) -> None:
         VALUES (?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?)
         """,
         [
-            (message_id, position, call.name, _bytes(call.arguments), _bytes(call.result), call.outcome, call.seconds)
+            (message_id, position, call.name, exact(call.arguments[:LONGEST_TEXT]), exact(call.result[:LONGEST_TEXT]), call.outcome, call.seconds)
             for position, call in enumerate(calls)
         ],
     )
@@ -64,7 +66,3 @@ def of_several(db: sqlite3.Connection, message_ids: Sequence[int]) -> dict[int, 
     for message_id, *call in rows:
         found.setdefault(message_id, []).append(Call(*call))
     return found
-
-
-def _bytes(text: str) -> bytes:
-    return text[:LONGEST_TEXT].encode("utf-8", "surrogatepass")

@@ -6,13 +6,13 @@ from frontdesk.errors import BadCheck
 from frontdesk.flows import checks, replays
 from frontdesk.flows.context import Context
 from frontdesk.store import checks as rows
-from frontdesk.store import clients, past_turns
+from frontdesk.store import past_turns
 from frontdesk.store import replays as replay_rows
 from frontdesk.store.checks import Check, Question
 from frontdesk.store.database import transaction
 from frontdesk.web import access, errors
 from frontdesk.web.forms import Form
-from frontdesk.web.pages import flash, see_other
+from frontdesk.web.pages import flash, known_client, see_other
 
 
 def check_pages(context: Context) -> Blueprint:
@@ -36,7 +36,7 @@ def check_pages(context: Context) -> Blueprint:
 
     @pages.post("/clients/<int:client_id>/checks")
     def add(client_id: int):
-        _known(context, client_id)
+        known_client(context, client_id)
         form, asked = _read()
         if form:
             try:
@@ -51,14 +51,14 @@ def check_pages(context: Context) -> Blueprint:
     @pages.get("/clients/<int:client_id>/checks/<int:check_id>")
     def edit(client_id: int, check_id: int):
         check = _check(context, client_id, check_id)
-        return render_template("desk/check.html", client=_known(context, client_id), check=check, form=_typed(check.asked))
+        return render_template("desk/check.html", client=known_client(context, client_id), check=check, form=_typed(check.asked))
 
     @pages.post("/clients/<int:client_id>/checks/<int:check_id>")
     def save(client_id: int, check_id: int):
         check = _check(context, client_id, check_id)
         form, asked = _read()
         if not form:
-            return render_template("desk/check.html", client=_known(context, client_id), check=check, form=form), 422
+            return render_template("desk/check.html", client=known_client(context, client_id), check=check, form=form), 422
         with transaction(context.db) as db:
             rows.change(db, check_id, asked, context.now())
         flash("Saved.", "success")
@@ -74,7 +74,7 @@ def check_pages(context: Context) -> Blueprint:
 
     @pages.post("/clients/<int:client_id>/checks/run")
     def run(client_id: int):
-        _known(context, client_id)
+        known_client(context, client_id)
         if not rows.count(context.db, client_id):
             flash("There are no checks yet.", "warning")
             return see_other(".of_client", client_id=client_id)
@@ -83,7 +83,7 @@ def check_pages(context: Context) -> Blueprint:
 
     @pages.post("/clients/<int:client_id>/checks/import")
     def take_in(client_id: int):
-        _known(context, client_id)
+        known_client(context, client_id)
         form, file = _typed(Question("")), request.files.get("file")
         if not file or not file.filename:
             form.wrong("file", "Choose a file.")
@@ -99,15 +99,11 @@ def check_pages(context: Context) -> Blueprint:
 
     @pages.get("/clients/<int:client_id>/checks.csv")
     def take_along(client_id: int):
-        _known(context, client_id)
+        known_client(context, client_id)
         body = checks.as_csv(rows.of_client(context.db, client_id))
         return Response("\ufeff" + body, mimetype="text/csv", headers={"Content-Disposition": "attachment; filename=checks.csv"})
 
     return pages
-
-
-def _known(context: Context, client_id: int) -> dict:
-    return clients.as_stored(context.db, client_id) or abort(404, "There is no such client.")
 
 
 def _check(context: Context, client_id: int, check_id: int) -> Check:
@@ -119,7 +115,7 @@ def _list(context: Context, client_id: int, form: Form) -> str:
     newest = replay_rows.newest_of_checks(context.db, client_id)
     return render_template(
         "desk/checks.html",
-        client=_known(context, client_id),
+        client=known_client(context, client_id),
         checks=rows.of_client(context.db, client_id),
         form=form,
         newest=newest,

@@ -11,7 +11,7 @@ from frontdesk.store import audit, clients, digests, numbers, tool_calls, tries
 from frontdesk.store.database import transaction
 from frontdesk.web import access, digest_form, opening_hours
 from frontdesk.web.forms import Form
-from frontdesk.web.pages import flash, see_other
+from frontdesk.web.pages import flash, known_client, see_other
 from frontdesk.web.text_differences import lines_of
 from frontdesk.work_options import model_or_none
 
@@ -81,7 +81,7 @@ def client_pages(context: Context) -> Blueprint:
 
     @pages.post("/clients/<int:client_id>/prompt")
     def save_prompt(client_id: int):
-        _stored(context, client_id)
+        known_client(context, client_id)
         form = Form()
         prompt = form.words("prompt", "The prompt", LONGEST_PROMPT)
         persona, language = form.words("persona", "The persona", LONGEST_TEXT, required=False), _language(form)
@@ -97,7 +97,7 @@ def client_pages(context: Context) -> Blueprint:
 
     @pages.post("/clients/<int:client_id>")
     def save(client_id: int):
-        _stored(context, client_id)
+        known_client(context, client_id)
         form = Form()
         values = _read(form)
         if form:
@@ -116,7 +116,7 @@ def client_pages(context: Context) -> Blueprint:
 
     @pages.post("/clients/<int:client_id>/digest")
     def save_digest(client_id: int):
-        _stored(context, client_id)
+        known_client(context, client_id)
         form = Form()
         wish = digest_form.read(context, client_id, form)
         if not form:
@@ -129,7 +129,7 @@ def client_pages(context: Context) -> Blueprint:
 
     @pages.get("/clients/<int:client_id>/versions")
     def versions(client_id: int):
-        stored = _stored(context, client_id)
+        stored = known_client(context, client_id)
         found = clients.prompt_versions(context.db, client_id, limit=VERSIONS + 1)
         befores = [before.text for before in found[1:]] + ([""] if len(found) <= VERSIONS else [])
         steps = [(version, lines_of(before, version.text)) for version, before in zip(found, befores)]
@@ -147,7 +147,7 @@ def client_pages(context: Context) -> Blueprint:
 
     @pages.post("/clients/<int:client_id>/try")
     def try_it(client_id: int):
-        _stored(context, client_id)
+        known_client(context, client_id)
         form = Form()
         question = form.words("question", "A question", LONGEST_TEXT)
         if not form:
@@ -196,16 +196,12 @@ def _try(context: Context, client_id: int, try_id: int) -> str:
     return render_template("desk/_try.html", tried=found, used=tool_calls.read(found.tools), waited=context.now() - found.created_at)
 
 
-def _stored(context: Context, client_id: int) -> dict:
-    return clients.as_stored(context.db, client_id) or abort(404, "There is no such client.")
-
-
 def _with_numbers(context: Context) -> list[tuple]:
     return [(client, numbers.of_client(context.db, client.id)) for client in clients.all_of_them(context.db, context.settings)]
 
 
 def _client_page(context: Context, client_id: int, form: Form | None = None) -> str:
-    stored = _stored(context, client_id)
+    stored = known_client(context, client_id)
     shown = _as_typed(stored) | digest_form.typed(digests.wish(context.db, client_id))
     if form:
         pass

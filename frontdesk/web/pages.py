@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flask import Flask, flash, g, get_flashed_messages, redirect, request, url_for
+from flask import Flask, abort, flash, g, get_flashed_messages, redirect, request, url_for
 from jinja2 import Template
 from markupsafe import Markup, escape
 
+from frontdesk.flows.context import Context
+from frontdesk.store import clients
 from frontdesk.store.counters import MOST_COUNTED
 from frontdesk.web import access
 from frontdesk.web.banners import banners
 from frontdesk.web.errors import wants_fragment
 
-__all__ = ["add_pages", "flash", "redirect_back", "see_other", "wants_fragment"]
+__all__ = ["add_pages", "flash", "known_client", "redirect_back", "see_other", "wants_fragment"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,11 @@ def add_pages(app: Flask) -> None:
         "navigation": navigation,
     }
     app.jinja_env.filters |= {"iso": iso, "utc": utc, "span": span, "initials": initials, "lines": lines, "counted": counted}
+
+
+def known_client(context: Context, client_id: int) -> dict:
+    """Its row, or the page that says there is none."""
+    return clients.as_stored(context.db, client_id) or abort(404, "There is no such client.")
 
 
 def see_other(endpoint: str, **values):

@@ -16,7 +16,7 @@ from frontdesk.store.replays import Item, Replay
 from frontdesk.web import access, replay_forms
 from frontdesk.web.forms import Form
 from frontdesk.web.inbox import if_changed
-from frontdesk.web.pages import flash, see_other, wants_fragment
+from frontdesk.web.pages import flash, known_client, see_other, wants_fragment
 from frontdesk.web.text_differences import lines_of
 
 PAGE, ITEMS_PAGE = 30, 20
@@ -55,7 +55,7 @@ def replay_pages(context: Context) -> Blueprint:
             client_id = names[0][0]
         if client_id is None:
             return render_template("desk/replay_client.html", names=names)
-        _known(context, client_id)
+        known_client(context, client_id)
         form = replay_forms.empty(context, client_id, conversation_id)
         values = (form.values[name] for name in ("period", "first", "last", "words", "conversation"))
         return _form(context, form, client_id, replay_forms.choice(context, form, client_id, *values))
@@ -161,13 +161,9 @@ def _found(context: Context, replay_id: int) -> Replay:
     return rows.get(context.db, replay_id) or abort(404, "There is no such replay. After 90 days they are deleted.")
 
 
-def _known(context: Context, client_id: int) -> dict:
-    return clients.as_stored(context.db, client_id) or abort(404, "There is no such client.")
-
-
 def _client_chosen(context: Context) -> int:
     client_id = request.form.get("client", type=int) or abort(404)
-    return _known(context, client_id)["id"]
+    return known_client(context, client_id)["id"]
 
 
 def _client_of(context: Context, conversation_id: int) -> int:
@@ -180,7 +176,7 @@ def _form(context: Context, form: Form, client_id: int, choice: replay_forms.Cho
         "desk/replay_new.html",
         form=form,
         choice=choice,
-        client=_known(context, client_id),
+        client=known_client(context, client_id),
         names=clients.names(context.db),
         check_count=checks.count(context.db, client_id),
         periods=replays.PERIODS,

@@ -19,7 +19,7 @@ from frontdesk.store.secrets import encrypt
 from frontdesk.store.tools import Lookup
 from frontdesk.web import access
 from frontdesk.web.forms import Form
-from frontdesk.web.pages import flash, see_other
+from frontdesk.web.pages import flash, known_client, see_other
 
 MOST_LOOKUPS = 10
 LONGEST_DESCRIPTION, LONGEST_SCHEMA, LONGEST_HEADERS, LONGEST_SECRET, LONGEST_LIST_WORD = 300, 4_000, 2_000, 1_000, 20
@@ -34,11 +34,11 @@ def tool_pages(context: Context) -> Blueprint:
 
     @pages.get("/clients/<int:client_id>/tools")
     def show(client_id: int):
-        return _page(context, _client(context, client_id))
+        return _page(context, known_client(context, client_id))
 
     @pages.post("/clients/<int:client_id>/tools")
     def save(client_id: int):
-        client, form = _client(context, client_id), Form()
+        client, form = known_client(context, client_id), Form()
         for name in tools.BUILT_IN:
             form.values[name] = request.form.get(name, "")
         list_word = form.text("list_word", "The word on a list's button", LONGEST_LIST_WORD)
@@ -55,11 +55,11 @@ def tool_pages(context: Context) -> Blueprint:
     @pages.get("/clients/<int:client_id>/tools/new")
     def new(client_id: int):
         form = Form(timeout_seconds=f"{USUAL_TIMEOUT_SECONDS}", is_on="yes")
-        return render_template("desk/lookup.html", client=_client(context, client_id), lookup=None, form=form)
+        return render_template("desk/lookup.html", client=known_client(context, client_id), lookup=None, form=form)
 
     @pages.post("/clients/<int:client_id>/tools/new")
     def add(client_id: int):
-        client, form = _client(context, client_id), Form()
+        client, form = known_client(context, client_id), Form()
         if len(tools.lookups(context.db, client_id)) >= MOST_LOOKUPS:
             form.wrong("name", f"{MOST_LOOKUPS} lookups are the most: remove one first.")
         lookup_id = _kept(context, client_id, form, None)
@@ -71,11 +71,11 @@ def tool_pages(context: Context) -> Blueprint:
     @pages.get("/clients/<int:client_id>/tools/<int:lookup_id>")
     def edit(client_id: int, lookup_id: int):
         lookup = _known(context, client_id, lookup_id)
-        return render_template("desk/lookup.html", client=_client(context, client_id), lookup=lookup, form=_typed(lookup), **_tried(lookup))
+        return render_template("desk/lookup.html", client=known_client(context, client_id), lookup=lookup, form=_typed(lookup), **_tried(lookup))
 
     @pages.post("/clients/<int:client_id>/tools/<int:lookup_id>")
     def change(client_id: int, lookup_id: int):
-        client, lookup, form = _client(context, client_id), _known(context, client_id, lookup_id), Form()
+        client, lookup, form = known_client(context, client_id), _known(context, client_id, lookup_id), Form()
         if _kept(context, client_id, form, lookup) is None:
             return render_template("desk/lookup.html", client=client, lookup=lookup, form=form, **_tried(lookup)), 422
         _tell_saved(context, client)
@@ -96,10 +96,6 @@ def tool_pages(context: Context) -> Blueprint:
         return render_template("desk/_lookup_try.html", **_asked(context, _known(context, client_id, lookup_id)))
 
     return pages
-
-
-def _client(context: Context, client_id: int) -> dict:
-    return clients.as_stored(context.db, client_id) or abort(404, "There is no such client.")
 
 
 def _known(context: Context, client_id: int, lookup_id: int) -> Lookup:
