@@ -2,6 +2,8 @@
 
 import os
 
+from gunicorn.glogging import Logger
+
 from frontdesk import logs
 from frontdesk import settings as settings_module
 from frontdesk.store import installation
@@ -18,7 +20,15 @@ keepalive = 75  # longer than the 60 s for which nginx keeps an idle connection 
 graceful_timeout = 4  # under the time that bin/keep gives a command to stop
 loglevel = _settings.log_level
 logconfig_dict = logs.configuration(_settings, "web")
-accesslog = None
+
+
+class _Logger(Logger):
+    """No line for each request: whatever logconfig_dict says of it, gunicorn would gather all that could stand in one."""
+
+    access_log_enabled = False
+
+
+logger_class = _Logger
 
 
 def post_worker_init(worker) -> None:

@@ -13,6 +13,7 @@ Three things follow, and they are all this module does:
   idle for `IDLE_SECONDS`.
 """
 
+import copy
 import os
 import threading
 import time
@@ -129,9 +130,9 @@ class Wire:
             if len(self._prepared) >= MOST_PREPARED:
                 self._prepared.clear()
             self._prepared[key] = prepared
-        request = prepared.copy()
+        request = copy.copy(prepared)
         request.body = body
-        request.headers["Content-Length"] = str(len(body))
+        request.headers = {**prepared.headers, "Content-Length": str(len(body))}
         return request
 
     def _own_session(self) -> requests.Session:

@@ -204,10 +204,18 @@ def _become_message(context: Context, db, run: Run, broadcast: Broadcast, number
         broadcasts.skip(db, broadcast.id, member.position, member.phone, "opted out")
         return
     conversation_id = conversations.of(db, number.id, contact_id, now, state="closed")
-    message_id = outbox.queue(
-        db, conversation_id, number.id, filled.content, purpose="broadcast", now=now, media_id=broadcast.media_id, media=control.shown(broadcast)
+    outbox.queue(
+        db,
+        conversation_id,
+        number.id,
+        filled.content,
+        purpose="broadcast",
+        now=now,
+        due_at=_allowed_at(broadcast, member.time_zone, now),
+        media_id=broadcast.media_id,
+        media=control.shown(broadcast),
+        broadcast_id=broadcast.id,
     )
-    broadcasts.belongs(db, message_id, broadcast.id, _allowed_at(broadcast, member.time_zone, now))
 
 
 def _allowed_at(broadcast: Broadcast, time_zone: str, now: float) -> float:

@@ -41,8 +41,12 @@ CLOCK_TOLERANCE_SECONDS = 300
 
 @dataclass
 class Consequences:
-    """What is left to do once the rows are written: conversations that may wait for an answer, and what statuses brought."""
+    """What is left to do once the rows are written: conversations that may wait for an answer, and what statuses brought.
 
+    `addressed`: the numbers of this batch, by where its webhooks came to: nearly all are of one.
+    """
+
+    addressed: dict[tuple[str, str | None], numbers.Number | None] = field(default_factory=dict)
     to_answer: set[int] = field(default_factory=set)
     to_send: set[int] = field(default_factory=set)
     to_receive: bool = False
@@ -143,7 +147,10 @@ def _record_event(
     if isinstance(event, Rejected):
         events.reject(db, key, entry.channel, event.reason, event.raw, entry.received_at, entry.body)
         return
-    number = _number(db, entry.channel, event.number_external_id)
+    address = (entry.channel, event.number_external_id)
+    if address not in consequences.addressed:
+        consequences.addressed[address] = _number(db, *address)
+    number = consequences.addressed[address]
     if isinstance(event, AccountEvent):
         events.keep_account_event(db, entry.origin, number.id if number else None, event, entry.received_at)
         consequences.templates_changed |= templates.record_event(db, event)

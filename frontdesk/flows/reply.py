@@ -82,9 +82,8 @@ def answer(context: Context, conversation_id: int, *, may_ask: bool = True) -> N
 
 def _answer(context: Context, conversation_id: int, may_ask: bool) -> None:
     owner = uuid.uuid4().hex
-    conversation = conversations.claim(
-        context.db, conversation_id, owner, context.now(), context.settings.lease_seconds
-    )
+    with transaction(context.db) as db:
+        conversation = conversations.claim(db, conversation_id, owner, context.now(), context.settings.lease_seconds)
     if conversation is None:
         _ring_if_owed_later(context, conversation_id)
         return

@@ -56,7 +56,8 @@ def send_conversation(context: Context, conversation_id: int) -> int:
             break
         file_id, problem = _file(context, message)
         owner = uuid.uuid4().hex
-        claimed = outbox.claim(context.db, message, owner, context.now(), lease_seconds(context))
+        with transaction(context.db) as db:
+            claimed = outbox.claim(db, message, owner, context.now(), lease_seconds(context))
         if claimed is None:
             break
         with logs.about(claimed.trace):

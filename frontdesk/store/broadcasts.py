@@ -156,10 +156,6 @@ def skip(db: sqlite3.Connection, broadcast_id: int, position: int, phone: str, c
     )
 
 
-def belongs(db: sqlite3.Connection, message_id: int, broadcast_id: int, due_at: float) -> None:
-    db.execute("UPDATE messages SET broadcast_id = ?, due_at = ? WHERE id = ?", (broadcast_id, due_at, message_id))
-
-
 def ready(db: sqlite3.Connection, broadcast_id: int, now: float, most: int) -> int:
     """How many of its messages could go now, counted up to `most`."""
     return db.execute(

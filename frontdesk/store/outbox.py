@@ -77,16 +77,18 @@ def queue(
     *,
     purpose: str,
     now: float,
+    due_at: float | None = None,
     reply_to_external_id: str | None = None,
     media_id: int | None = None,
     media: dict[str, Any] | None = None,
     user_id: int | None = None,
+    broadcast_id: int | None = None,
     waited_seconds: float | None = None,
     retrieval_seconds: float | None = None,
     model_seconds: float | None = None,
 ) -> int:
     """`purpose`: 'answer' (the model's), 'holding' (what is said while somebody waits), 'person' (of the user `user_id`), 'api', 'schedule',
-    'broadcast' (broadcasting.py sends these, and nothing else waits for them).
+    'broadcast' (broadcasting.py sends these, and nothing else waits for them). `due_at`: at once where it is not given.
 
     `media_id`: the file it carries; `media`: what the desk shows of it without opening it.
     """
@@ -94,8 +96,8 @@ def queue(
         """
         INSERT INTO messages (
             conversation_id, number_id, direction, state, kind, purpose, text, public_id, reply_to_external_id, provider_at,
-            created_at, due_at, user_id, waited_seconds, model_seconds, raw, media_id, media, trace, retrieval_seconds)
-        VALUES (?1, ?2, 'out', 'queued', ?11, ?3, CAST(?4 AS TEXT), ?5, ?6, ?7, ?7, ?7, ?8, ?9, ?10, ?12, ?13, ?14, ?15, ?16)
+            created_at, due_at, user_id, waited_seconds, model_seconds, raw, media_id, media, trace, retrieval_seconds, broadcast_id)
+        VALUES (?1, ?2, 'out', 'queued', ?11, ?3, CAST(?4 AS TEXT), ?5, ?6, ?7, ?7, ?17, ?8, ?9, ?10, ?12, ?13, ?14, ?15, ?16, ?18)
         """,
         (
             conversation_id,
@@ -114,6 +116,8 @@ def queue(
             media and json.dumps(media),
             logs.trace(),
             retrieval_seconds,
+            now if due_at is None else due_at,
+            broadcast_id,
         ),
     ).lastrowid
 
