@@ -246,12 +246,16 @@ def test_its_figures_are_those_of_its_messages_also_when_these_are_gone(sent, db
     assert broadcasts.tally(db, sent.id) == there
 
 
-def test_who_opted_out_after_it_is_counted_once_and_who_did_before_is_not(sent, db):
+def test_who_opted_out_within_thirty_days_of_it_is_counted_once_and_who_did_before_or_later_is_not(sent, db):
     first, second = [row["contact_id"] for row in db.execute("SELECT contact_id FROM conversations ORDER BY id LIMIT 2")]
     [at] = db.execute("SELECT MAX(created_at) FROM messages").fetchone()
     opt_outs = [(first, None, at + 1), (first, sent.number_id, at + 2), (second, None, at - 9e6)]
     db.executemany("INSERT INTO opt_outs VALUES (?, ?, ?)", opt_outs)
     assert broadcasts.opted_out(db, sent.id) == 1
+    db.execute("UPDATE opt_outs SET stopped_at = ? WHERE contact_id = ?", (at + 31 * 86400, second))
+    assert broadcasts.opted_out(db, sent.id) == 1
+    db.execute("UPDATE opt_outs SET stopped_at = ? WHERE contact_id = ?", (at + 29 * 86400, second))
+    assert broadcasts.opted_out(db, sent.id) == 2
 
 
 def test_failures_are_told_by_cause_with_their_mend(owner, sent):

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from frontdesk.channels import Person
 from frontdesk.cli import contacts as command
-from frontdesk.store import api_tokens, audit, clients, contacts, erasures, personal
+from frontdesk.store import api_tokens, audit, clients, contacts, erasures, outbox, personal
 from frontdesk.store.database import transaction
 from tests.test_erasing import ANA, BEN, WORD, arrive, everything
 
@@ -35,6 +35,22 @@ def test_owners_see_what_is_kept_and_find_it_from_the_conversation(owner, agent,
     page = owner.get(f"/people/{ana}").text
     assert f"+{ANA}" in page and "Messages</dt><dd>1</dd>" in page and EVIL not in page and "&lt;script&gt;" in page
     assert agent.get(f"/people/{ana}").status_code == 403 and agent.submit(f"/people/{ana}/erase", word="erase").status_code == 403
+
+
+def test_of_one_who_wrote_for_years_it_counts_no_further_than_a_thousand(owner, context, ana):
+    for n in range(3):
+        outbox.queue_text(context.db, 1, 1, f"answer {n}", purpose="api", now=context.now())
+    with transaction(context.db) as db:
+        db.execute("INSERT INTO media (id, public_id, client_id, state, created_at, used_at) VALUES (1, 'm', 1, 'ready', 0, 0)")
+        db.execute("UPDATE messages SET media_id = 1 WHERE text = 'answer 2'")
+    page = owner.get(f"/people/{ana}").text
+    assert "Messages</dt><dd>4</dd>" in page and "Files</dt><dd>1</dd>" in page
+    with transaction(context.db) as db:
+        for n in range(1_000):
+            outbox.queue_text(db, 1, 1, "again", purpose="api", now=context.now())
+        db.execute("UPDATE messages SET media_id = 1 WHERE id = (SELECT MAX(id) FROM messages)")
+    page = owner.get(f"/people/{ana}").text
+    assert "Messages</dt><dd>1,000+</dd>" in page and "Files</dt><dd>1+</dd>" in page
 
 
 def test_all_of_it_is_downloaded(owner, ana, db):

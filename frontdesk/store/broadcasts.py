@@ -16,6 +16,7 @@ from frontdesk.store.outbox import COLUMNS, RANK, Outbound
 STATES = ("draft", "scheduled", "running", "paused", "done", "cancelled")
 OPEN_STATES = ("queued", "sending", "unknown")
 BATCH = 1_000  # recipients read at a time
+OPT_OUT_SECONDS = 30 * 86400  # who wants no more offers later than that does not say so of this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +265,7 @@ def answered(db: sqlite3.Connection, broadcast_id: int) -> int:
 
 
 def opted_out(db: sqlite3.Connection, broadcast_id: int) -> int:
-    """Recipients who have wanted no marketing since it reached them. From their side: they are fewer than all recipients."""
+    """Recipients who wanted no marketing within OPT_OUT_SECONDS of it. From their side: they are fewer than all recipients."""
     first, last = _ends(db, broadcast_id)
     if first is None:
         return 0
@@ -273,10 +274,11 @@ def opted_out(db: sqlite3.Connection, broadcast_id: int) -> int:
         SELECT COUNT(DISTINCT messages.id) FROM opt_outs
         CROSS JOIN conversations ON conversations.contact_id = opt_outs.contact_id
         CROSS JOIN messages ON messages.conversation_id = conversations.id AND messages.id BETWEEN ?2 AND ?3
-        WHERE +broadcast_id = ?1 AND stopped_at >= (SELECT created_at FROM messages WHERE id = ?2) AND stopped_at >= messages.created_at
+        WHERE +broadcast_id = ?1 AND stopped_at BETWEEN messages.created_at AND messages.created_at + ?4
+            AND stopped_at BETWEEN (SELECT created_at FROM messages WHERE id = ?2) AND (SELECT created_at FROM messages WHERE id = ?3) + ?4
             AND (opt_outs.number_id IS NULL OR opt_outs.number_id = messages.number_id)
         """,
-        (broadcast_id, first, last),
+        (broadcast_id, first, last, OPT_OUT_SECONDS),
     ).fetchone()[0]
 
 

@@ -7,7 +7,7 @@ the schema. Rows that only mention somebody (webhooks that were not understood, 
 import json
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -184,13 +184,24 @@ def forget_phones(db: sqlite3.Connection, client_id: int, phones: Iterable[str])
 # --- looking ------------------------------------------------------------------------------------------------------------------------
 
 
-def counts(db: sqlite3.Connection, of: Subject) -> dict[str, int]:
-    """Rows of each table."""
+def counts(db: sqlite3.Connection, of: Subject, tables: Collection[str] = (), most: int = -1) -> dict[str, int]:
+    """Rows of each table, or of these `tables`; counted up to `most`."""
+    wanted = [rule for rule in RULES if rule.exported and (not tables or rule.table in tables)]
     return {
-        rule.table: db.execute(f"SELECT COUNT(*) FROM {rule.table} WHERE {rule.where}", of.parameters).fetchone()[0]
-        for rule in RULES
-        if rule.exported
+        rule.table: db.execute(f"SELECT COUNT(*) FROM (SELECT 1 FROM {rule.table} WHERE {rule.where} LIMIT {most:d})", of.parameters).fetchone()[0]
+        for rule in wanted
     }
+
+
+def count_files(db: sqlite3.Connection, of: Subject, most_messages: int) -> int:
+    """Of the person's newest messages, so many of them, and of their schedules."""
+    query = f"""
+        SELECT COUNT(*) FROM (
+            SELECT media_id FROM (SELECT media_id FROM messages WHERE {OF_CONVERSATION} ORDER BY id DESC LIMIT {most_messages:d})
+            WHERE media_id IS NOT NULL
+            UNION SELECT media_id FROM schedules WHERE {OF_SCHEDULE} AND media_id IS NOT NULL)
+        """
+    return db.execute(query, of.parameters).fetchone()[0]
 
 
 def rows(db: sqlite3.Connection, of: Subject) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:

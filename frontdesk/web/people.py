@@ -7,9 +7,10 @@ from flask import Blueprint, abort, render_template, send_file
 from frontdesk.flows import erasing, personal_export
 from frontdesk.flows.context import Context
 from frontdesk.store import clients, erasures, listing, personal
+from frontdesk.store.counters import MOST_COUNTED
 from frontdesk.web import access
 from frontdesk.web.forms import Form
-from frontdesk.web.pages import flash, see_other
+from frontdesk.web.pages import counted, flash, see_other
 
 IN_MEMORY_BYTES = 8 * 2**20
 WORD = "erase"
@@ -63,15 +64,16 @@ def _page(context: Context, contact_id: int, form: Form) -> str:
         was = erasures.of_contact(context.db, contact_id)
         abort(404, "This person was erased." if was else "There is no such person.")
     of = erasing.subject(context.db, contact_id)
-    counts = personal.counts(context.db, of)
-    kept = [(words, counts[table]) for table, words in SHOWN.items() if counts.get(table)]
-    files = len(personal.files(context.db, of))
+    counts = personal.counts(context.db, of, SHOWN, MOST_COUNTED + 1)
+    kept = [(words, counted(counts[table])) for table, words in SHOWN.items() if counts[table]]
+    if files := personal.count_files(context.db, of, MOST_COUNTED):
+        kept.append(("files", f"{files:,}+" if counts["messages"] > MOST_COUNTED else f"{files:,}"))
     return render_template(
         "desk/person.html",
         person=person,
         client=dict(clients.names(context.db))[person["client_id"]],
         conversation_id=of.conversations[0] if of.conversations else None,
-        kept=[*kept, *([("files", files)] if files else [])],
+        kept=kept,
         word=WORD,
         form=form,
         backups=context.settings.backup_dir is not None,

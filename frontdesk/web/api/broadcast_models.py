@@ -61,7 +61,7 @@ class BroadcastProgress(BaseModel):
     unknown: int
     skipped: int
     answered: int | None = Field(description="Null in lists, as opted_out is.")
-    opted_out: int | None
+    opted_out: int | None = Field(description="Who wanted no more marketing within 30 days of it.")
     left: int
     messages_per_second: float
     seconds_left: float | None
