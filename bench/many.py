@@ -157,7 +157,7 @@ def _people(context: Context, most: int) -> list[int]:
 
 
 def put_events(context: Context, sent: list[tuple[str, str]], people: list[int]) -> None:
-    """Half customers' messages, half statuses of messages of any time."""
+    """Half customers' messages, of people of any time, half statuses."""
     for n in range(EVENTS):
         if n % 2:
             phone = f"49151{random.choice(people):07}"
@@ -168,12 +168,13 @@ def put_events(context: Context, sent: list[tuple[str, str]], people: list[int])
         context.inbox.put("cloud", body, NOW)
 
 
-def sent_messages(context: Context, messages: int) -> list[tuple[str, str]]:
+def sent_messages(context: Context, messages: int, mean_age: float = 24 * filling.AN_HOUR) -> list[tuple[str, str]]:
+    """`mean_age`: in messages. Statuses are of what was sent a moment ago, and a day ago on average: some are read late."""
     found = []
     while len(found) < 4 * EVENTS:
         row = context.db.execute(
             "SELECT external_id, public_id FROM messages WHERE id = ? AND number_id = 1 AND direction = 'out' AND state <> 'failed'",
-            (random.randrange(2, messages + 1),),
+            (messages + 1 - int(random.expovariate(1 / mean_age)),),
         ).fetchone()
         if row:
             found.append((row["external_id"], row["public_id"]))

@@ -3,7 +3,7 @@
 WAL: readers never wait for the writer. `synchronous` NORMAL cannot lose a commit to the death of a process, only to a power
 cut, and FULL (SQLITE_SYNCHRONOUS) not even to that. Writers wait up to BUSY_SECONDS for each other, pages a shorter time.
 
-A transaction asks for the write lock every millisecond. SQLite's own waiting sleeps up to 100 ms at a time, so that a process which
+A transaction asks for the write lock every millisecond at first. SQLite's own waiting sleeps up to 100 ms at a time, so that a process which
 writes a lot leaves the others the wrong moments: a broadcast stood still for half a second while its own statuses were stored.
 """
 
@@ -18,7 +18,8 @@ from frontdesk.settings import Settings
 from frontdesk.store import vectors
 from frontdesk.store.search import indexed
 
-BUSY_SECONDS, ASK_SECONDS = 60, 0.001
+BUSY_SECONDS = 60
+ASK_SECONDS, LONG_SECONDS = 0.001, 0.1  # then every 10 ms: somebody writes a lot at once
 
 # 16 MB of log before it is worked into the database, which syncs to disk: four times SQLite's own, as an answer writes a dozen pages.
 CHECKPOINT_PAGES = 4000
@@ -69,15 +70,16 @@ def transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 def _begin(db: sqlite3.Connection) -> None:
     """Raises sqlite3.OperationalError where others write for longer than this connection waits."""
     with _waiting(db, milliseconds=0) as usual_milliseconds:
-        until = time.monotonic() + usual_milliseconds / 1000
+        begun = time.monotonic()
         while True:
             try:
                 db.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                waited = time.monotonic() - begun
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or waited >= usual_milliseconds / 1000:
                     raise
-            time.sleep(ASK_SECONDS)
+            time.sleep(ASK_SECONDS if waited < LONG_SECONDS else LONG_SECONDS / 10)
 
 
 @contextmanager
