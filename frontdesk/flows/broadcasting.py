@@ -33,8 +33,8 @@ LOOK_SECONDS = 1.0
 HORIZON_SECONDS = 0.1
 # What was missed while another job of this worker had its turn is made up for; pump.Window sees to it that no second holds too many.
 PAST_SECONDS = 0.3
-# Room for calls that take unequal times: see pump.Window.
-SHARE_OF_RATE = 0.9925
+# Of reserved moments some are missed; pump.Window alone keeps a second from holding too many.
+SHARE_OF_RATE = 0.9975
 # Between threads: Python's own is 5 ms, which one whose moment has come may wait for each that has work. Where hundreds go out each second
 # moments are not what counts, and changing threads so often costs a tenth of them.
 SWITCH_SECONDS, USUAL_SWITCH_SECONDS, MANY_A_SECOND = 0.0005, 0.005, 200

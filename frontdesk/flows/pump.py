@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 MOST_THREADS = 160
 LATE_SECONDS, LONGEST_SHIFT_SECONDS = 0.5, 5.0
 # A little more than the second that is counted at the other end, for calls take unequal times to get there.
-WINDOW_SECONDS = 1.0075
+WINDOW_SECONDS = 1.01
 
 
 @dataclass(frozen=True, slots=True)
