@@ -59,6 +59,25 @@ def test_a_transaction_within_a_transaction_is_a_mistake_and_waits_for_nobody(db
         pass
 
 
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_BUSY_SNAPSHOT])
+def test_whatever_the_others_are_busy_with_it_is_waited_for(db, code):
+    class BusyOnce:
+        def __init__(self):
+            self.begun = 0
+
+        def execute(self, sql):
+            self.begun += sql == "BEGIN IMMEDIATE"
+            if sql == "BEGIN IMMEDIATE" and self.begun == 1:
+                error = sqlite3.OperationalError("database is locked")
+                error.sqlite_errorcode = code
+                raise error
+            return db.execute(sql)
+
+    with transaction(BusyOnce()):
+        assert db.in_transaction
+    assert not db.in_transaction
+
+
 def test_one_who_writes_without_pause_leaves_the_others_their_turns(db, other):
     """With SQLite's own waiting the gaps of half a millisecond are met once in a while, and waits grow to 100 ms each."""
     over, turns = threading.Event(), []

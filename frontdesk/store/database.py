@@ -19,6 +19,7 @@ from frontdesk.store import vectors
 from frontdesk.store.search import indexed
 
 BUSY_SECONDS = 60
+PRIMARY_CODE = 0xFF  # of SQLite's result codes; the bits above say why: SQLITE_BUSY_RECOVERY is somebody who mends the log after a crash
 ASK_SECONDS, LONG_SECONDS = 0.001, 0.1  # then every 10 ms: somebody writes a lot at once
 
 # 16 MB of log before it is worked into the database, which syncs to disk: four times SQLite's own, as an answer writes a dozen pages.
@@ -77,7 +78,7 @@ def _begin(db: sqlite3.Connection) -> None:
                 return
             except sqlite3.OperationalError as error:
                 waited = time.monotonic() - begun
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or waited >= usual_milliseconds / 1000:
+                if error.sqlite_errorcode & PRIMARY_CODE != sqlite3.SQLITE_BUSY or waited >= usual_milliseconds / 1000:
                     raise
             time.sleep(ASK_SECONDS if waited < LONG_SECONDS else LONG_SECONDS / 10)
 
