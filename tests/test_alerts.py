@@ -11,7 +11,7 @@ import time
 import pytest
 
 from frontdesk.errors import Permanent
-from frontdesk.flows import alerting, callbacks as calling, conditions
+from frontdesk.flows import alerting, callbacks as calling, conditions, erasing
 from frontdesk.settings import ROOT
 from frontdesk.store import alerts, database, models, numbers, outbox
 from tests import webhooks
@@ -160,11 +160,22 @@ def let_backup_age(house):
     yield
 
 
+def read_without_end(house):
+    """Somebody was erased; the log cannot be emptied."""
+    receive(house.context, webhooks.texts(webhooks.text(at=house.context.now())))
+    assert erasing.erase(house.context, 1)
+    house.context.now.forward(3601)
+    house.context.db.execute("UPDATE conversations SET waiting_since = NULL")
+    yield
+    erasing.finish_all(house.context)
+    yield
+
+
 TROUBLES = {
     lose_worker: ("worker default", 120), lose_scheduler: ("scheduler", 120), fill_redis_disk: ("redis", 60), let_inbox_stand: ("inbox", 60),
     let_customer_wait: ("waiting", 60), let_send_wait: ("unsent", 300), stop_number: ("number 1", 0),
     take_model_away: ("model llama3.2:3b at http://127.0.0.1:11434", 300), fail_messages: ("dead letters", 0), fill_disk: ("disk", 600),
-    let_backup_age: ("backup", 600),
+    let_backup_age: ("backup", 600), read_without_end: ("erasure", 0),
 }  # fmt: skip
 
 
@@ -274,6 +285,7 @@ def test_the_thresholds_are_those_that_prometheus_is_given():
         "SendsLate": (f"> {conditions.UNSENT_SECONDS} unless", conditions.UNSENT_FOR), "NumberStopped": ("> 0", 0),
         "ModelAway": ("> 0", conditions.MODEL_FOR), "DeadLettersGrow": (f"[15m])) > {conditions.MOST_DEAD}", 0),
         "DiskFills": ("< 2e9", conditions.DISK_FOR), "BackupOld": ("> 36 * 3600", conditions.BACKUP_FOR),
+        "ErasureHangs": (f"> {conditions.ERASURE_SECONDS}", 0),
     }  # fmt: skip
     for name, (expr, seconds) in expected.items():
         assert expr in found[name][0] and found[name][1] == seconds, name

@@ -291,6 +291,22 @@ def test_a_reader_of_an_older_state_holds_only_its_end_up(context):
         erasing.LOG_TRIES = tries
 
 
+def test_a_reader_who_never_ends_keeps_nobody_waiting(context, monkeypatch):
+    ana = arrive(context, ANA, WORD)
+    reader = sqlite3.connect(context.settings.database_path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT COUNT(*) FROM messages").fetchone()
+    found = erasing.erase(context, ana)
+    context.now.forward(erasing.STUBBORN_SECONDS + 1)
+    waits, once = [], database.empty_log
+    monkeypatch.setattr(database, "empty_log", lambda db, wait_milliseconds=200: waits.append(wait_milliseconds) or once(db, wait_milliseconds))
+    monkeypatch.setattr(erasing.queues.traces, "rewrite", lambda _: pytest.fail("Redis' file would be rewritten at each try"))
+    assert not erasing.finish(context, found.id) and waits == [0]
+    monkeypatch.undo()
+    reader.execute("COMMIT")
+    assert erasing.finish(context, found.id)
+
+
 # --- the export -------------------------------------------------------------------------------------------------------------------
 
 

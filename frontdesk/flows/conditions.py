@@ -11,7 +11,7 @@ from frontdesk import queues
 from frontdesk.flows import backup, document_work, model_hosts
 from frontdesk.flows.context import Context
 from frontdesk.queues import WorkerHosts
-from frontdesk.store import canary, counters, dead_letters, models, numbers
+from frontdesk.store import canary, counters, dead_letters, erasures, models, numbers
 from frontdesk.store.numbers import Number
 from frontdesk.work_options import REPLY
 
@@ -20,6 +20,7 @@ DEAD_WITHIN_SECONDS, MOST_DEAD = 15 * 60, 10
 LEAST_DISK_BYTES = 2e9
 CANARIES = 2
 BACKUP_SECONDS = 36 * 3600
+ERASURE_SECONDS = 3600
 
 # So long each must last before anybody is told.
 GONE_FOR, REDIS_FOR, INBOX_FOR, WAITING_FOR, UNSENT_FOR, MODEL_FOR, DISK_FOR, BACKUP_FOR = 120, 60, 60, 60, 300, 300, 600, 600
@@ -113,6 +114,10 @@ def _of_disk(context: Context) -> Iterator[Condition]:
     settings = context.settings
     if shutil.disk_usage(settings.data_dir).free < LEAST_DISK_BYTES:
         yield Condition("disk", "Less than 2 GB are free on the disk: when it is full, nothing can be acknowledged.", DISK_FOR)
+    unfinished_since = erasures.unfinished_since(context.db)
+    if unfinished_since is not None and context.now() - unfinished_since > ERASURE_SECONDS:
+        words = "What an erased person wrote still lies in the database's log: a program reads the database all the time. Stop it (Litestream?) for a minute."
+        yield Condition("erasure", words)
     if not settings.backup_dir:
         return
     newest = next(reversed(backup.kept(settings.backup_dir)), None)

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 TURN_SECONDS = 0.01  # between steps, for whoever else wants to write
 LOG_TRIES, LOG_TRY_SECONDS = 20, 0.5
+# Whoever reads for longer than this reads all the time, as a program does that copies the log (Litestream): nobody is kept waiting for that any more.
+STUBBORN_SECONDS = 600
 
 
 def subject(db: sqlite3.Connection, contact_id: int) -> Subject | None:
@@ -101,7 +103,7 @@ def finish(context: Context, erasure_id: int) -> bool:
         return True
     if erasure.traces is not None:
         _forget_traces(context, erasure)
-    if not queues.traces.rewrite(context.queues.redis) or not _empty_log(context):
+    if not _empty_log(context, erasure.erased_at) or not queues.traces.rewrite(context.queues.redis):
         return False
     erasures.finished(context.db, erasure_id, context.now())
     log.info("erasure %s is finished", erasure_id)
@@ -135,7 +137,9 @@ def merge_search(context: Context) -> None:
         time.sleep(TURN_SECONDS)
 
 
-def _empty_log(context: Context) -> bool:
+def _empty_log(context: Context, since: float) -> bool:
+    if context.now() - since > STUBBORN_SECONDS:
+        return database.empty_log(context.db, wait_milliseconds=0)
     for _ in range(LOG_TRIES):
         if database.empty_log(context.db):
             return True

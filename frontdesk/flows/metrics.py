@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from frontdesk import histogram, queues
 from frontdesk.flows import backup, mends
 from frontdesk.flows.context import Context
-from frontdesk.store import canary, counters, documents
+from frontdesk.store import canary, counters, documents, erasures
 from frontdesk.store.measures import DURATIONS
 
 log = logging.getLogger(__name__)
@@ -99,6 +99,8 @@ def _database(context: Context, now: float) -> Iterator:
     yield _gauge("rejected_events", "Parts of webhooks that were not understood and that nobody has settled.", standing.rejected)
     yield _gauges("numbers", "Numbers.", "state", {"working": standing.numbers - standing.numbers_stopped, "stopped": standing.numbers_stopped})
     yield _gauge("documents", "Documents that the model is to work on, without those that are paused.", documents.open_count(context.db))
+    unfinished_since = erasures.unfinished_since(context.db)
+    yield _gauge("erasure_unfinished_seconds", "How long ago somebody was erased whose last traces in files are still there.", now - (unfinished_since or now))
     yield _gauge("models_away", "Models that do not answer.", standing.models_away)
     if context.settings.canary_minutes and (bird := canary.get(context.db)):
         yield _gauge("canary_age_seconds", "How long ago the last canary came through.", now - bird.ok_at if bird.ok_at else float("inf"))

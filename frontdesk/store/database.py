@@ -90,12 +90,12 @@ def without_waiting(db: sqlite3.Connection) -> Iterator[None]:
         yield
 
 
-def empty_log(db: sqlite3.Connection) -> bool:
+def empty_log(db: sqlite3.Connection, wait_milliseconds: int = 200) -> bool:
     """Work the write-ahead log into the database and cut it to nothing. False where somebody reads an older state: try again later.
 
-    Waiting for readers it would keep writers out, so it waits a moment only.
+    Waiting for readers it keeps writers out, so it waits a moment only.
     """
-    with _waiting(db, milliseconds=200):
+    with _waiting(db, wait_milliseconds):
         return db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
 
 

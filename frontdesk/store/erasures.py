@@ -55,6 +55,10 @@ def unfinished(db: sqlite3.Connection, limit: int = 100) -> list[int]:
     return [row["id"] for row in db.execute("SELECT id FROM erasures WHERE finished_at IS NULL ORDER BY id LIMIT ?", (limit,))]
 
 
+def unfinished_since(db: sqlite3.Connection) -> float | None:
+    return db.execute("SELECT MIN(erased_at) FROM erasures WHERE finished_at IS NULL").fetchone()[0]
+
+
 def traces_gone(db: sqlite3.Connection, erasure_id: int) -> None:
     db.execute("UPDATE erasures SET traces = NULL WHERE id = ?", (erasure_id,))
 
