@@ -51,7 +51,7 @@ check() {
 install_packages() {
     had_redis=$(command -v redis-server || true)
     missing=
-    for package in python3 python3-venv redis-server caddy logrotate ca-certificates; do
+    for package in python3 python3-venv redis-server caddy logrotate ca-certificates procps; do
         is_installed "$package" || missing="$missing $package"
     done
     [ "$missing" ] || return 0
@@ -120,7 +120,7 @@ install_caddy() {
     chmod 644 "$file.new"
     caddy validate --adapter caddyfile --config "$file.new" >/dev/null 2>&1 || stop "Caddy refuses $file.new; look with: caddy validate --adapter caddyfile --config $file.new"
     mv "$file.new" "$file"
-    if has_systemd; then systemctl reload-or-restart caddy; fi
+    if has_systemd; then systemctl reload-or-restart caddy || say "Caddy does not start; journalctl -u caddy -n 20 says why."; fi
 }
 
 # Redis writes its file anew in a copy of itself, which the kernel must not refuse for want of memory that is never touched.
