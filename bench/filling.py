@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 
-from frontdesk.store.search import spaced
+from frontdesk.store.search import merge_some, spaced
 
 NOW = 1_790_000_000.0
 AN_HOUR = 600  # messages
@@ -59,17 +59,9 @@ def fill(db: sqlite3.Connection, messages: int) -> None:
         db.execute(row["sql"])
     _standing(db)
     db.execute("INSERT INTO messages_fts (messages_fts, rank) VALUES ('hashsize', 1048576)")
-    _merge(db)
+    while merge_some(db, 1_000):  # as it would have been on the way: otherwise whoever writes next does the work of years
+        pass
     db.execute("PRAGMA journal_mode = WAL")
-
-
-def _merge(db: sqlite3.Connection) -> None:
-    """As the index of words would have been merged on the way: otherwise whoever writes next does the work of years."""
-    changes = 2
-    while changes >= 2:  # https://sqlite.org/fts5.html#the_merge_command
-        before = db.total_changes
-        db.execute("INSERT INTO messages_fts (messages_fts, rank) VALUES ('merge', 1000)")
-        changes = db.total_changes - before
 
 
 def _many(db: sqlite3.Connection, sql: str, rows: Iterator) -> None:

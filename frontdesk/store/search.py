@@ -40,13 +40,16 @@ def merge_all(db: sqlite3.Connection) -> Iterator[None]:
     (FTS5's own 'secure-delete' came with SQLite 3.42, which Debian 12 has not; and such an index no older one can open.)
     """
     pages = -MERGED_PAGES
-    while True:
-        before = db.total_changes
-        db.execute("INSERT INTO messages_fts (messages_fts, rank) VALUES ('merge', ?)", (pages,))
-        if db.total_changes - before < 2:
-            return
+    while merge_some(db, pages):
         pages = MERGED_PAGES
         yield
+
+
+def merge_some(db: sqlite3.Connection, pages: int) -> bool:
+    """A step of FTS5's 'merge', below 0 the first of all parts into one. False: there was nothing to do. https://sqlite.org/fts5.html#the_merge_command"""
+    before = db.total_changes
+    db.execute("INSERT INTO messages_fts (messages_fts, rank) VALUES ('merge', ?)", (pages,))
+    return db.total_changes - before >= 2
 
 
 def spaced(text: str) -> str:
